@@ -98,10 +98,6 @@ constexpr std::string_view name_of(Dtype d) {
   return names[int(d)];
 }
 
-namespace detail {
-inline void append(std::string& s, Dtype d) { s += name_of(d); }
-}
-
 /// Calls f(T{}) with the scalar type that `d` names.
 template <class F>
 decltype(auto) visit_dtype(Dtype d, F&& f) {

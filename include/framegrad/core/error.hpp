@@ -30,6 +30,8 @@ template <class N> requires std::is_arithmetic_v<N>
 void append(std::string& s, N v) { s += std::to_string(v); }
 template <class V> requires requires(const V& v) { v.str(); }
 void append(std::string& s, const V& v) { s += v.str(); }
+template <class V> requires requires(V v) { name_of(v); }  // an enum of ours
+void append(std::string& s, V v) { s += name_of(v); }
 }  // namespace detail
 
 /// The parts one after the other, as text.

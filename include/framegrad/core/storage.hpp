@@ -1,0 +1,189 @@
+// Storage — a piece of memory that tensors share — and the caching allocator behind it.
+//
+// A fresh large allocation costs a page fault for every 4 KiB when it is first written, more than many an op's own work.
+// So freed blocks are kept by size and handed out again. FRAMEGRAD_ALLOCATOR=system switches the cache off; under
+// AddressSanitizer it is off, so that a use after free is seen.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include <framegrad/core/device.hpp>
+#include <framegrad/core/dtype.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI {
+
+struct MemoryUse {
+  Index used_bytes = 0;    // in live tensors
+  Index cached_bytes = 0;  // kept for reuse
+  Index peak_bytes = 0;    // highest used_bytes since the last reset_peak
+};
+
+class Allocator {
+ public:
+  static Allocator& instance() {
+    static Allocator* a = new Allocator;  // never destroyed: tensors of static life may outlive any order of destruction
+    return *a;
+  }
+
+  /// At least `bytes`, aligned to 64. Throws OutOfMemory beyond the limit or when the system has none.
+  void* allocate(Index bytes) {
+    const Index size = rounded(bytes);
+    const std::lock_guard lock(mutex_);
+    if (limit_ > 0 && use_.used_bytes + size > limit_) fail(bytes);
+    auto& free_blocks = blocks_[size];
+    void* p = nullptr;
+    if (!free_blocks.empty()) {
+      p = free_blocks.back();
+      free_blocks.pop_back();
+      use_.cached_bytes -= size;
+    } else {
+      if (limit_ > 0 && use_.used_bytes + use_.cached_bytes + size > limit_) trim_locked();
+      p = fresh(size);
+      if (!p) trim_locked(), p = fresh(size);
+      if (!p) fail(bytes);
+    }
+    use_.used_bytes += size;
+    use_.peak_bytes = std::max(use_.peak_bytes, use_.used_bytes);
+    return p;
+  }
+
+  void release(void* p, Index bytes) {
+    const Index size = rounded(bytes);
+    const std::lock_guard lock(mutex_);
+    use_.used_bytes -= size;
+    if (!caching_) return std::free(p);
+    blocks_[size].push_back(p);
+    use_.cached_bytes += size;
+  }
+
+  MemoryUse use() const {
+    const std::lock_guard lock(mutex_);
+    return use_;
+  }
+  void reset_peak() {
+    const std::lock_guard lock(mutex_);
+    use_.peak_bytes = use_.used_bytes;
+  }
+  /// Gives all cached blocks back to the system.
+  void trim() {
+    const std::lock_guard lock(mutex_);
+    trim_locked();
+  }
+  /// Live tensors may hold this many bytes at most; 0 lifts the limit.
+  void limit(Index bytes) {
+    const std::lock_guard lock(mutex_);
+    limit_ = bytes;
+  }
+  void caching(bool on) {
+    const std::lock_guard lock(mutex_);
+    caching_ = on;
+    if (!on) trim_locked();
+  }
+
+ private:
+  static constexpr Index kHuge = Index(2) << 20;
+
+  Allocator() {
+    const char* s = std::getenv("FRAMEGRAD_ALLOCATOR");
+    caching_ = !(s && std::strcmp(s, "system") == 0);
+#if defined(__SANITIZE_ADDRESS__)
+    caching_ = false;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+    caching_ = false;
+#endif
+#endif
+  }
+
+  // Size classes an eighth of a power of two apart: at most 12.5 % is lost, and neighbours share blocks.
+  static Index rounded(Index bytes) {
+    if (bytes <= 512) return bytes <= 64 ? 64 : (bytes + 63) / 64 * 64;
+    Index step = 64;
+    while (step * 16 <= bytes) step *= 2;
+    return (bytes + step - 1) / step * step;
+  }
+  static void* fresh(Index size) {
+    void* p = std::aligned_alloc(std::size_t(size >= 2 * kHuge ? kHuge : 64), std::size_t(size >= 2 * kHuge ? (size + kHuge - 1) / kHuge * kHuge : size));
+    if (p && size >= 2 * kHuge) ::madvise(p, std::size_t(size), MADV_HUGEPAGE);  // a hint: fewer faults, fewer TLB misses
+    return p;
+  }
+  void trim_locked() {
+    for (auto& [size, list] : blocks_)
+      for (void* p : list) std::free(p);
+    blocks_.clear();
+    use_.cached_bytes = 0;
+  }
+  [[noreturn]] void fail(Index bytes) const {
+    throw OutOfMemory(text("allocate: ", bytes, " bytes asked, ", use_.used_bytes, " in use",
+                           limit_ > 0 ? text(", limit ", limit_) : std::string(), "; a smaller batch or checkpointing needs less"));
+  }
+
+  mutable std::mutex mutex_;
+  std::unordered_map<Index, std::vector<void*>> blocks_;
+  MemoryUse use_;
+  Index limit_ = 0;
+  bool caching_ = true;
+};
+
+/// What meta tensors would hold: counted, never allocated. One count a thread.
+struct MetaMemory {
+  Index used_bytes = 0, peak_bytes = 0;
+  static MetaMemory& instance() {
+    static thread_local MetaMemory m;
+    return m;
+  }
+};
+
+class Storage {
+ public:
+  Storage(Index bytes, Device device) : bytes_(bytes), device_(device) {
+    if (device.kind == Device::Kind::meta) {
+      auto& m = MetaMemory::instance();
+      m.used_bytes += bytes;
+      m.peak_bytes = std::max(m.peak_bytes, m.used_bytes);
+    } else {
+      check<DeviceError>(device.kind == Device::Kind::cpu, "Storage", "no memory on ", device, " in this build");
+      data_ = Allocator::instance().allocate(bytes);
+    }
+  }
+  /// Foreign memory: `deleter` runs when the last tensor lets go.
+  Storage(void* data, Index bytes, std::function<void()> deleter) : data_(data), bytes_(bytes), deleter_(std::move(deleter)), foreign_(true) {}
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+  ~Storage() {
+    if (foreign_) {
+      if (deleter_) deleter_();
+    } else if (device_.kind == Device::Kind::meta) {
+      MetaMemory::instance().used_bytes -= bytes_;
+    } else {
+      Allocator::instance().release(data_, bytes_);
+    }
+  }
+
+  void* data() const { return data_; }
+  Index bytes() const { return bytes_; }
+  Device device() const { return device_; }
+
+  /// Counts the writes that were announced by touch(): backward compares it with what it was when a tensor was saved.
+  std::uint64_t version() const { return version_.load(std::memory_order_relaxed); }
+  void touch() { version_.fetch_add(1, std::memory_order_relaxed); }
+
+ private:
+  void* data_ = nullptr;
+  Index bytes_ = 0;
+  Device device_;
+  std::atomic<std::uint64_t> version_{0};
+  std::function<void()> deleter_;
+  bool foreign_ = false;
+};
+
+}  // namespace fg::inline FRAMEGRAD_ABI
