@@ -1,0 +1,224 @@
+// backward — walks the graph from a loss to its variables.
+//
+// A node runs when every node that uses its outputs has run; among ready ones the youngest goes first, which frees memory
+// soonest and fixes the order of every sum. The walk is a loop, not a recursion, and can be entered again (checkpoint).
+#pragma once
+
+#include <queue>
+#include <unordered_map>
+#include <unordered_set>
+
+#include <framegrad/autograd/copy.hpp>
+#include <framegrad/autograd/graph.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI {
+
+/// Where a node writes its inputs' gradients. One sink serves one walk.
+class GradSink {
+ public:
+  /// Tensors to write ∂L/∂input into, one an edge; undefined where none is wanted. `wants_geometry(i)` is what the op saw of
+  /// input i, if that was a copy. A view of a base nobody has written yet is written in place; everything else goes
+  /// through a temporary that `commit` adds.
+  std::vector<AnyTensor> prepare(const std::vector<Edge>& edges, const std::vector<Geometry>& seen) {
+    std::vector<AnyTensor> targets(edges.size());
+    in_place_.assign(edges.size(), 0);
+    for (std::size_t i = 0; i < edges.size(); ++i) {
+      const Edge& e = edges[i];
+      if (!wanted(e) || targets[i].defined()) continue;
+      AnyTensor& slot = slot_of(e);
+      if (!slot.defined()) {
+        // All parts of this base that this node gives: are they disjoint, and do they cover it?
+        std::vector<std::size_t> parts;
+        Index covered = 0;
+        bool disjoint = true;
+        for (std::size_t j = i; j < edges.size(); ++j) {
+          if (edges[j].node != e.node || edges[j].output != e.output) continue;
+          for (const std::size_t k : parts) disjoint = disjoint && !may_overlap(edges[k].view, edges[j].view);
+          parts.push_back(j);
+          covered += edges[j].view.count();
+        }
+        const OutputInfo& base = e.node->outputs()[e.output];
+        const bool direct = disjoint && std::all_of(parts.begin(), parts.end(), [&](std::size_t j) { return seen[j] == edges[j].view; });
+        if (direct) {
+          slot = AnyTensor::empty(base.dtype, base.geometry.sizes, base.geometry.strides, base.device);
+          if (covered != base.geometry.count() && !slot.is_meta()) std::memset(slot.raw(), 0, std::size_t(slot.bytes()));
+          for (const std::size_t j : parts) targets[j] = part(slot, base, edges[j].view), in_place_[j] = 1;
+          continue;
+        }
+      }
+      targets[i] = AnyTensor::empty(e.node->outputs()[e.output].dtype, seen[i].sizes, dense_if_not(seen[i]), e.node->outputs()[e.output].device);
+    }
+    return targets;
+  }
+
+  /// Adds what went through temporaries.
+  void commit(const std::vector<Edge>& edges, const std::vector<AnyTensor>& targets) {
+    for (std::size_t i = 0; i < edges.size(); ++i)
+      if (targets[i].defined() && !in_place_[i]) add(edges[i], targets[i]);
+  }
+
+  /// Adds a gradient to the part of the base that the edge saw.
+  void add(const Edge& e, const AnyTensor& d) {
+    AnyTensor& slot = slot_of(e);
+    const OutputInfo& base = e.node->outputs()[e.output];
+    if (!slot.defined()) {
+      if (e.view == base.geometry && d.dtype() == base.dtype && d.strides() == base.geometry.strides) {
+        slot = d;
+        return;
+      }
+      slot = AnyTensor::empty(base.dtype, base.geometry.sizes, base.geometry.strides, base.device);
+      if (!slot.is_meta()) std::memset(slot.raw(), 0, std::size_t(slot.bytes()));
+    }
+    copy_into(part(slot, base, e.view), d, true);
+  }
+
+  bool wanted(const Edge& e) const { return e && (!only_ || only_->count(e.node.get())); }
+
+ private:
+  friend class BackwardWalk;
+  static AnyTensor part(const AnyTensor& slot, const OutputInfo& base, Geometry view) {
+    view.offset -= base.geometry.offset;
+    return slot.viewed(view);
+  }
+  static Strides dense_if_not(const Geometry& g) { return g.is_dense() ? g.strides : dense_strides(g.sizes, g); }
+  AnyTensor& slot_of(const Edge& e) {
+    auto& s = slots_[e.node.get()];
+    if (s.empty()) s.resize(e.node->outputs().size());
+    return s[e.output];
+  }
+
+  std::unordered_map<Node*, std::vector<AnyTensor>> slots_;
+  const std::unordered_set<Node*>* only_ = nullptr;  // nodes that lead to what grad(y, xs) asked for
+  std::vector<char> in_place_;
+};
+
+class BackwardWalk {
+ public:
+  /// Seeds: tensors and ∂L/∂them. With `targets`, only their gradients are computed, and no variable is touched.
+  static std::vector<AnyTensor> run(const std::vector<std::pair<AnyTensor, AnyTensor>>& seeds, const std::vector<AnyTensor>* targets = nullptr) {
+    BackwardWalk walk;
+    GradSink& sink = walk.sink_;
+    for (const auto& [y, dy] : seeds) {
+      check<GradError>(y.requires_grad(), "backward", "the tensor depends on no variable");
+      walk.count_users(y.node());
+    }
+    std::unordered_set<Node*> leading;
+    if (targets) {
+      walk.mark_leading(*targets, leading);
+      sink.only_ = &leading;
+    }
+    for (const auto& [y, dy] : seeds) {
+      check_shape(y.sizes() == dy.sizes(), "backward", "gradient is ", dy.sizes(), ", tensor ", y.sizes());
+      if (sink.wanted(Edge(y))) sink.add(Edge(y), converted(dy, y.dtype()));
+      walk.ready(y.node());
+    }
+    std::vector<AnyTensor> found(targets ? targets->size() : 0);
+    walk.loop(targets, found);
+    return found;
+  }
+
+ private:
+  struct Younger {
+    bool operator()(const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) const { return a->sequence() < b->sequence(); }
+  };
+
+  // How many edges lead to each node below the roots; visits each node once.
+  void count_users(const std::shared_ptr<Node>& root) {
+    std::vector<std::shared_ptr<Node>> stack;
+    if (users_.try_emplace(root.get(), 0).second) stack.push_back(root), nodes_.push_back(root);
+    users_[root.get()] += 1;  // the seed itself
+    while (!stack.empty()) {
+      const auto node = stack.back();
+      stack.pop_back();
+      for (const Edge& e : node->edges())
+        if (e) {
+          auto [it, fresh] = users_.try_emplace(e.node.get(), 0);
+          ++it->second;
+          if (fresh) stack.push_back(e.node), nodes_.push_back(e.node);
+        }
+    }
+  }
+
+  void mark_leading(const std::vector<AnyTensor>& targets, std::unordered_set<Node*>& leading) {
+    for (const auto& t : targets) {
+      check<GradError>(t.requires_grad(), "grad", "a tensor to differentiate by is no variable and depends on none");
+      leading.insert(t.node().get());
+    }
+    std::sort(nodes_.begin(), nodes_.end(), [](const auto& a, const auto& b) { return a->sequence() < b->sequence(); });
+    for (const auto& n : nodes_)  // inputs are older than what uses them
+      for (const Edge& e : n->edges())
+        if (e && leading.count(e.node.get())) leading.insert(n.get());
+  }
+
+  void ready(const std::shared_ptr<Node>& node) {
+    if (--users_[node.get()] == 0) queue_.push(node);
+  }
+
+  void loop(const std::vector<AnyTensor>* targets, std::vector<AnyTensor>& found) {
+    while (!queue_.empty()) {
+      const std::shared_ptr<Node> node = queue_.top();
+      queue_.pop();
+      std::vector<AnyTensor> grads;
+      if (const auto it = sink_.slots_.find(node.get()); it != sink_.slots_.end()) {
+        grads = std::move(it->second);
+        sink_.slots_.erase(it);
+      }
+      if (targets)
+        for (std::size_t i = 0; i < targets->size(); ++i) {
+          const AnyTensor& t = (*targets)[i];
+          if (t.node() == node && !grads.empty() && grads[t.node_output()].defined())
+            found[i] = GradSink::part(grads[t.node_output()], node->outputs()[t.node_output()], t.geometry());
+        }
+      if (node->is_leaf()) {
+        if (!targets && !grads.empty() && grads[0].defined()) finish(static_cast<Leaf&>(*node), grads[0]);
+        continue;
+      }
+      const std::vector<Edge> edges = node->edges();
+      const bool flows = std::any_of(grads.begin(), grads.end(), [](const AnyTensor& g) { return g.defined(); });
+      if (flows && (!targets || std::any_of(edges.begin(), edges.end(), [&](const Edge& e) { return sink_.wanted(e); }))) {
+        const NoGrad off;
+        node->backward(grads, sink_);
+      }
+      for (const Edge& e : edges)
+        if (e) ready(e.node);
+    }
+  }
+
+  static void finish(Leaf& leaf, const AnyTensor& d) {
+    const Dtype held = d.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32;
+    const AnyTensor fresh = converted(d, held);
+    if (leaf.grad.defined()) {
+      copy_into(leaf.grad, fresh, true);
+    } else {
+      leaf.grad = fresh;
+    }
+    if (leaf.hook) leaf.hook(leaf.grad);
+  }
+
+  GradSink sink_;
+  std::unordered_map<Node*, int> users_;
+  std::vector<std::shared_ptr<Node>> nodes_;
+  std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, Younger> queue_;
+};
+
+namespace detail {
+inline AnyTensor one_like(const AnyTensor& y, std::string_view name) {
+  check_shape(y.count() == 1, name, "the tensor is ", y.sizes(), ": give its gradient, or reduce it to one number");
+  AnyTensor one = AnyTensor::empty(y.dtype(), y.sizes(), y.device());
+  if (!one.is_meta())
+    visit_dtype(y.dtype(), [&](auto t) { *static_cast<decltype(t)*>(one.raw()) = decltype(t)(1); });
+  return one;
+}
+}  // namespace detail
+
+/// Adds ∂loss/∂v to the gradient of every variable v that the loss depends on. The loss is one number.
+inline void backward(const AnyTensor& loss) { BackwardWalk::run({{loss, detail::one_like(loss, "backward")}}); }
+/// The same from ∂L/∂y given.
+inline void backward(const AnyTensor& y, const AnyTensor& dy) { BackwardWalk::run({{y, dy}}); }
+
+/// ∂y/∂x for each x; y is one number. Touches no variable. Undefined where y doesn't depend on x.
+inline std::vector<AnyTensor> grad(const AnyTensor& y, const std::vector<AnyTensor>& xs) { return BackwardWalk::run({{y, detail::one_like(y, "grad")}}, &xs); }
+/// ∂L/∂x for each x, from ∂L/∂y given.
+inline std::vector<AnyTensor> grad(const AnyTensor& y, const AnyTensor& dy, const std::vector<AnyTensor>& xs) { return BackwardWalk::run({{y, dy}}, &xs); }
+
+}  // namespace fg::inline FRAMEGRAD_ABI

@@ -1,0 +1,130 @@
+// The graph — nodes made as ops run, walked backwards once.
+//
+// Three kinds of node: an op (op.hpp), a function (checkpoint, a user's own), and a leaf, which holds a parameter's
+// gradient. Views have no node: a view keeps its base's, and an edge remembers which part of the base it was.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <framegrad/core/tensor.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI {
+
+/// An input of a node that wants a gradient: which output of which node, seen with which geometry. Empty for a constant.
+struct Edge {
+  std::shared_ptr<Node> node;
+  std::uint32_t output = 0;
+  Geometry view;
+
+  Edge() = default;
+  explicit Edge(const AnyTensor& t) : node(t.node()), output(t.node_output()) {
+    if (node) view = t.geometry();
+  }
+  explicit operator bool() const { return node != nullptr; }
+};
+
+/// What a node's output is: enough to allocate its gradient.
+struct OutputInfo {
+  Dtype dtype;
+  Geometry geometry;
+  Device device;
+};
+
+class GradSink;
+
+class Node : public std::enable_shared_from_this<Node> {
+ public:
+  explicit Node(std::string_view name) : name_(name), sequence_(next_sequence()++) {}
+  virtual ~Node() = default;
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  std::string_view name() const { return name_; }
+  std::uint64_t sequence() const { return sequence_; }
+  const std::vector<Edge>& edges() const { return edges_; }
+  const std::vector<OutputInfo>& outputs() const { return outputs_; }
+
+  /// Given ∂L/∂outputs (undefined where nothing flowed back), writes ∂L/∂inputs into the sink, then frees what it saved.
+  virtual void backward(std::vector<AnyTensor>& grads, GradSink& sink) = 0;
+  virtual bool is_leaf() const { return false; }
+
+  /// Makes `t` an output of this node: the i-th, counted from 0.
+  void add_output(AnyTensor& t) {
+    outputs_.push_back({t.dtype(), t.geometry(), t.device()});
+    t.attach(shared_from_this(), std::uint32_t(outputs_.size() - 1));
+  }
+  void add_edge(const AnyTensor& t) { edges_.emplace_back(t); }
+  void release_edges() { edges_.clear(); }
+
+ private:
+  static std::uint64_t& next_sequence() {
+    static thread_local std::uint64_t n = 1;
+    return n;
+  }
+  std::string name_;
+  std::uint64_t sequence_;
+  std::vector<Edge> edges_;
+  std::vector<OutputInfo> outputs_;
+};
+
+/// A parameter's place in the graph. Gradients of bf16 and half leaves accumulate in f32.
+class Leaf final : public Node {
+ public:
+  explicit Leaf(std::string_view name = "leaf") : Node(name) {}
+  void backward(std::vector<AnyTensor>&, GradSink&) override {}
+  bool is_leaf() const override { return true; }
+
+  AnyTensor grad;                                    // undefined until a backward reached it
+  std::function<void(const AnyTensor& grad)> hook;   // runs when the gradient of one backward is complete
+};
+
+/// Marks a dense tensor as a variable: backward will leave ∂L/∂t in grad(t). Returns the variable, which shares t's memory.
+template <class Any> requires std::is_base_of_v<AnyTensor, Any>
+Any variable(Any t, std::string_view name = "leaf") {
+  check<GradError>(is_floating_dtype(t.dtype()), "variable", t.dtype(), " has no gradient");
+  check<GradError>(t.is_dense(), "variable", "a tensor of sizes ", t.sizes(), " and strides ", t.strides(), " isn't dense");
+  t.attach(nullptr, 0);
+  const auto leaf = std::make_shared<Leaf>(name);
+  leaf->add_output(t);
+  return t;
+}
+
+namespace detail {
+inline Leaf& leaf_of(const AnyTensor& t, std::string_view name) {
+  check<GradError>(t.node() && t.node()->is_leaf(), name, "the tensor is no variable");
+  return static_cast<Leaf&>(*t.node());
+}
+}  // namespace detail
+
+/// The gradient that backward left at a variable; undefined if none reached it.
+inline const AnyTensor& grad(const AnyTensor& variable) { return detail::leaf_of(variable, "grad").grad; }
+template <class T, int R>
+Tensor<accum_t<T>, R> grad(const Tensor<T, R>& variable) { return Tensor<accum_t<T>, R>(detail::leaf_of(variable, "grad").grad); }
+inline void zero_grad(const AnyTensor& variable) { detail::leaf_of(variable, "zero_grad").grad = {}; }
+
+// Whether ops are recorded: by thread.
+namespace detail {
+inline bool& grad_mode() {
+  static thread_local bool on = true;
+  return on;
+}
+}  // namespace detail
+
+inline bool grad_enabled() { return detail::grad_mode(); }
+
+/// While it lives, this thread records nothing (or does again, with `false`).
+class NoGrad {
+ public:
+  explicit NoGrad(bool off = true) : before_(detail::grad_mode()) { detail::grad_mode() = !off; }
+  ~NoGrad() { detail::grad_mode() = before_; }
+  NoGrad(const NoGrad&) = delete;
+  NoGrad& operator=(const NoGrad&) = delete;
+
+ private:
+  bool before_;
+};
+
+}  // namespace fg::inline FRAMEGRAD_ABI

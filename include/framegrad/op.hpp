@@ -1,0 +1,263 @@
+// What an op is, and apply<O>(), the only code that knows the graph, the device and allocation.
+//
+// An op is a struct of five parts. For ops::Gate<T>, T the scalar type:
+//
+//   Attrs    numbers fixed at the call
+//   In       the inputs, by name: Tensor<T>, std::optional<Tensor<T>>, std::vector<Tensor<T>>
+//   Out      the outputs
+//   Saved    what backward needs; tensors of `in` are shared, not copied
+//   infer    every check; describes Out and Saved (of_shape, like). Runs before anything is allocated
+//   forward  (Cpu, attrs, in, out, saved): saved is null when nothing is recorded
+//   backward (Cpu, attrs, saved, g, d): g holds ∂L/∂out; in d stand just the wanted gradients, allocated, to be written fully
+//
+// and says with `layout` how it takes its inputs (Layout below; rows if it says nothing), and with `flops(attrs, in)` what it computes.
+#pragma once
+
+#include <chrono>
+
+#include <framegrad/autograd/backward.hpp>
+#include <framegrad/autograd/trace.hpp>
+#include <framegrad/core/fields.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI {
+
+/// How an op takes its inputs; apply makes a dense copy of an input that is laid out otherwise.
+/// 'Main' is the first input; inputs of the same shape come in its order of axes, others row-major.
+enum class Layout {
+  rows,           // main is dense in some order of axes, the last innermost
+  dense,          // main is dense in some order of axes
+  row_major,      // every input is
+  channels_last,  // main [N, C, …] has C innermost; others row-major
+  strided,        // anything goes: the op reads and writes by strides
+};
+
+namespace detail {
+
+template <class O>
+constexpr Layout layout_of() {
+  if constexpr (requires { O::layout; }) return O::layout;
+  else return Layout::rows;
+}
+
+inline Strides channels_last(const Shape& sizes) {
+  Shape moved = sizes;  // [N, …, C]
+  std::rotate(moved.begin() + 1, moved.begin() + 2, moved.end());
+  Strides s = row_major(moved);
+  std::rotate(s.begin() + 1, s.end() - 1, s.end());
+  return s;
+}
+
+inline AnyTensor copy_with(const AnyTensor& x, const Strides& strides) {
+  AnyTensor y = AnyTensor::empty(x.dtype(), x.sizes(), strides, x.device());
+  copy_into(y, x.detach());
+  return y;
+}
+
+/// x as the layout asks: x itself where it fits.
+inline AnyTensor arranged(const AnyTensor& x, const AnyTensor* main, Layout layout) {
+  if (layout == Layout::strided || !x.allocated()) return x;
+  const bool is_main = main == nullptr;
+  if (layout == Layout::row_major || (!is_main && !(x.sizes() == main->sizes())))
+    return x.is_row_major() ? x : copy_with(x, row_major(x.sizes()));
+  if (!is_main) {
+    if (x.strides() == main->strides()) return x;
+    for (int i = 0; i < x.rank(); ++i)
+      if (x.sizes()[i] != 1 && x.strides()[i] != main->strides()[i]) return copy_with(x, main->strides());
+    return x;
+  }
+  switch (layout) {
+    case Layout::rows: return x.geometry().has_dense_rows() || x.rank() == 0 ? x : copy_with(x, row_major(x.sizes()));
+    case Layout::channels_last: {
+      if (x.rank() < 3) return x.is_row_major() ? x : copy_with(x, row_major(x.sizes()));
+      const Strides wanted = channels_last(x.sizes());
+      for (int i = 0; i < x.rank(); ++i)
+        if (x.sizes()[i] != 1 && x.strides()[i] != wanted[i]) return copy_with(x, wanted);
+      return x.viewed({x.sizes(), wanted, x.geometry().offset});
+    }
+    default: return x.is_dense() ? x : copy_with(x, dense_strides(x.sizes(), x.geometry()));
+  }
+}
+
+template <class S>
+void allocate_described(S& s, Device device) {
+  for_each_tensor(s, [&](auto& t) {
+    if (t.defined() && !t.allocated()) t.allocate(device);
+  });
+}
+
+inline Device common_device(const std::vector<AnyTensor>& inputs, std::string_view name) {
+  Device device = kCpu;
+  for (const auto& t : inputs) {
+    if (!t.allocated()) continue;
+    if (t.is_meta()) return kMeta;
+    if (t.device() != kCpu) device = t.device();
+  }
+  for (const auto& t : inputs)
+    check<DeviceError>(!t.allocated() || t.device() == device, name, "one input is on ", t.device(), ", another on ", device);
+  return device;
+}
+
+/// The graph's node of an op. Holds the five parts' memory between the two directions.
+template <class O>
+class OpNode final : public Node {
+ public:
+  OpNode(const typename O::Attrs& attrs, typename O::Saved saved, std::vector<Geometry> seen)
+      : Node(O::name), attrs_(attrs), saved_(std::move(saved)), seen_(std::move(seen)) {
+    for_each_tensor(saved_, [&](auto& t) {
+      if (t.allocated()) versions_.push_back(t.storage()->version());
+    });
+  }
+
+  /// `shape_of_in`: the inputs' structure, so that gradients come back in the same struct.
+  void remember(typename O::In in) {
+    for_each_tensor(in, [](auto& t) { t = std::remove_reference_t<decltype(t)>(AnyTensor::described(t.dtype(), t.sizes(), t.strides())); });
+    in_ = std::move(in);
+  }
+
+  void backward(std::vector<AnyTensor>& grads, GradSink& sink) override {
+    check<GradError>(!released_, name(), "backward a second time: what it saved is gone; run forward again");
+    std::size_t i = 0;
+    for_each_tensor(saved_, [&](auto& t) {
+      if (t.allocated())
+        check<GradError>(t.storage()->version() == versions_[i++], name(), "a tensor ", t.sizes(), " saved for backward was changed since");
+    });
+
+    typename O::Out g{};
+    i = 0;
+    Device device = kCpu;
+    for_each_tensor(g, [&](auto& t) {
+      const OutputInfo& info = outputs()[i];
+      device = info.device;
+      if (i < grads.size() && grads[i].defined()) {
+        t = std::remove_reference_t<decltype(t)>(grads[i]);
+      } else if (is_floating_dtype(info.dtype)) {
+        t = std::remove_reference_t<decltype(t)>(zeros_like(AnyTensor::empty(info.dtype, info.geometry.sizes, info.geometry.strides, info.device)));
+      }
+      ++i;
+    });
+    grads.clear();
+
+    std::vector<AnyTensor> targets = sink.prepare(edges(), seen_);
+    typename O::In d = std::move(in_);
+    i = 0;
+    for_each_field(d, [&](auto& field) {
+      if constexpr (requires { field.has_value(); }) {
+        if (field) {
+          if (targets[i].defined()) *field = std::remove_reference_t<decltype(*field)>(targets[i]);
+          else field.reset();
+          ++i;
+        }
+      } else if constexpr (requires { field.resize(0); }) {
+        for (auto& t : field) t = std::remove_reference_t<decltype(t)>(targets[i++]);
+      } else {
+        field = std::remove_reference_t<decltype(field)>(targets[i++]);
+      }
+    });
+    if (device.kind != Device::Kind::meta) {
+      const TraceScope trace(name(), "backward");
+      O::backward(Cpu{}, attrs_, saved_, g, d);
+      if (detect_anomaly())
+        for (const auto& t : targets)
+          if (t.defined()) check_no_nan(t, name(), "backward");
+    }
+    saved_ = {};
+    released_ = true;
+    sink.commit(edges(), targets);
+    release_edges();
+  }
+
+ private:
+  typename O::Attrs attrs_;
+  typename O::Saved saved_;
+  typename O::In in_;
+  std::vector<Geometry> seen_;
+  std::vector<std::uint64_t> versions_;
+  bool released_ = false;
+};
+
+template <class O>
+concept HasBackward = requires(const typename O::Attrs& a, const typename O::Saved& s, const typename O::Out& g, typename O::In& d) { O::backward(Cpu{}, a, s, g, d); };
+
+}  // namespace detail
+
+/// Runs an op and records it if a gradient may be asked for. Returns Out, or its tensor if there is just one.
+template <class O>
+auto apply(const typename O::Attrs& attrs, typename O::In in) {
+  static constexpr std::string_view name = O::name;
+  std::vector<AnyTensor> given;
+  for_each_tensor(in, [&](const auto& t) { given.push_back(t); });
+  for (const auto& t : given) check<ShapeError>(t.defined(), name, "an input is undefined");
+  const Device device = detail::common_device(given, name);
+  check<MissingKernel>(device.kind != Device::Kind::cuda, name, "has no kernel for ", device, " in this build");
+
+  // Inputs as the op takes them.
+  const AnyTensor* main = nullptr;
+  AnyTensor main_arranged;
+  for_each_tensor(in, [&](auto& t) {
+    t = std::remove_reference_t<decltype(t)>(detail::arranged(t, main, detail::layout_of<O>()));
+    if (!main) main_arranged = t, main = &main_arranged;
+    t.attach(nullptr, 0);
+  });
+
+  typename O::Out out{};
+  typename O::Saved saved{};
+  O::infer(attrs, in, out, saved);
+  detail::allocate_described(out, device);
+
+  bool record = false;
+  if (grad_enabled()) {
+    bool any_floating = false;
+    for_each_tensor(out, [&](const auto& t) { any_floating = any_floating || is_floating_dtype(t.dtype()); });
+    for (const auto& t : given) record = record || (any_floating && t.requires_grad());
+  }
+  if (record) detail::allocate_described(saved, device);
+
+  if (device.kind != Device::Kind::meta) {
+    TraceScope trace(name, "forward");
+    O::forward(Cpu{}, attrs, std::as_const(in), out, record ? &saved : nullptr);
+    if (trace.on()) {
+      for (const auto& t : given) trace.bytes += t.bytes();
+      for_each_tensor(out, [&](const auto& t) { trace.bytes += t.bytes(); });
+      if constexpr (requires { O::flops(attrs, in); }) trace.flops = double(O::flops(attrs, in));
+    }
+    if (detect_anomaly())
+      for_each_tensor(out, [&](const auto& t) { check_no_nan(t, name, "forward"); });
+  }
+  if constexpr (requires { O::flops(attrs, in); }) detail::count_flops(double(O::flops(attrs, in)), record);
+
+  if (record) {
+    if constexpr (detail::HasBackward<O>) {
+      std::vector<Geometry> seen;
+      for_each_tensor(in, [&](const auto& t) { seen.push_back(t.geometry()); });
+      // A saved output must not hold its own node: it would never be freed.
+      const auto node = std::make_shared<detail::OpNode<O>>(attrs, std::move(saved), std::move(seen));
+      node->remember(std::move(in));
+      for (const auto& t : given) node->add_edge(t);
+      for_each_tensor(out, [&](auto& t) {
+        AnyTensor any = t;
+        node->add_output(any);
+        if (is_floating_dtype(any.dtype())) t = std::remove_reference_t<decltype(t)>(any);
+      });
+    } else {
+      throw GradError(text(name, ": has no backward; detach its inputs or run it under NoGrad"));
+    }
+  }
+
+  if constexpr (detail::count_fields<typename O::Out>() == 1) {
+    auto& [only] = out;
+    return std::move(only);
+  } else {
+    return out;
+  }
+}
+
+/// [..., C] → rows and C, for an op that walks rows.
+struct Rows {
+  Index rows, C;
+};
+inline Rows collapse_to_rows(const AnyTensor& x) {
+  const Index C = x.rank() ? x.size(-1) : 1;
+  return {C == 0 ? 0 : x.count() / C, C};
+}
+
+}  // namespace fg::inline FRAMEGRAD_ABI
