@@ -1,0 +1,28 @@
+# FFmpeg's libav*, found by pkg-config → the imported target framegrad_ffmpeg.
+# Where a part is missing the target doesn't exist, and FRAMEGRAD_FFMPEG_MISSING says which Debian packages bring it.
+set(FRAMEGRAD_FFMPEG_MISSING "")
+if(NOT TARGET framegrad_ffmpeg)
+  find_package(PkgConfig QUIET)
+  if(NOT PkgConfig_FOUND)
+    set(FRAMEGRAD_FFMPEG_MISSING pkg-config)
+  else()
+    foreach(part IN ITEMS avformat avcodec avutil swscale)
+      pkg_check_modules(FRAMEGRAD_${part} QUIET IMPORTED_TARGET GLOBAL lib${part})
+      if(NOT FRAMEGRAD_${part}_FOUND)
+        list(APPEND FRAMEGRAD_FFMPEG_MISSING lib${part}-dev)
+      endif()
+    endforeach()
+    # Below FFmpeg 5.1 the decoding and side-data interfaces differ.
+    if(FRAMEGRAD_avformat_FOUND AND FRAMEGRAD_avformat_VERSION VERSION_LESS 59.27)
+      list(APPEND FRAMEGRAD_FFMPEG_MISSING "libavformat-dev of FFmpeg 5.1 or later")
+    endif()
+  endif()
+  if(FRAMEGRAD_FFMPEG_MISSING)
+    list(JOIN FRAMEGRAD_FFMPEG_MISSING ", " FRAMEGRAD_FFMPEG_MISSING)
+    message(STATUS "framegrad: no video files: FFmpeg is missing (${FRAMEGRAD_FFMPEG_MISSING})")
+  else()
+    add_library(framegrad_ffmpeg INTERFACE IMPORTED GLOBAL)
+    target_link_libraries(framegrad_ffmpeg INTERFACE
+      PkgConfig::FRAMEGRAD_avformat PkgConfig::FRAMEGRAD_avcodec PkgConfig::FRAMEGRAD_swscale PkgConfig::FRAMEGRAD_avutil)
+  endif()
+endif()
