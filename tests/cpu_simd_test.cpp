@@ -57,7 +57,10 @@ void check_conversion() {
   const auto x = awkward_floats();
   std::vector<T> y(x.size());
   cpu::dispatch<Copy<float, T>>(Index(x.size()), x.data(), y.data());
-  for (std::size_t i = 0; i < x.size(); ++i) ASSERT_EQ(y[i].bits, T(x[i]).bits) << x[i];
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    // of a NaN the sign and payload are free
+    ASSERT_TRUE(std::isnan(x[i]) ? std::isnan(float(y[i])) : y[i].bits == T(x[i]).bits) << x[i];
+  }
 
   std::vector<T> all(65536);
   std::vector<float> back(65536);

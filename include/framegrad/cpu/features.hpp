@@ -46,7 +46,8 @@ inline Isa best_isa() {
   unsigned a, b, c, d;
   const auto bit = [](unsigned word, int n) { return (word >> n & 1u) != 0; };
   if (!__get_cpuid(1, &a, &b, &c, &d)) return Isa::portable;
-  if (!bit(c, 12) || !bit(c, 27) || !bit(c, 28) || !system_saves(0x6)) return Isa::portable;  // FMA, OSXSAVE, AVX
+  const bool fma_xsave_avx_f16c = bit(c, 12) && bit(c, 27) && bit(c, 28) && bit(c, 29);
+  if (!fma_xsave_avx_f16c || !system_saves(0x6)) return Isa::portable;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !bit(b, 5)) return Isa::portable;           // AVX2
   const bool f_dq_bw_vl = bit(b, 16) && bit(b, 17) && bit(b, 30) && bit(b, 31);
   if (!f_dq_bw_vl || !system_saves(0xe6)) return Isa::avx2;

@@ -8,6 +8,7 @@
 // The type is a struct because a bare vector in a signature changes the calling convention with the instruction set.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <type_traits>
@@ -43,7 +44,19 @@ struct Vec {
   Native v;
 
   Vec() = default;
-  FRAMEGRAD_INLINE Vec(A a) : v(a - Native{}) {}  // a − 0 keeps the sign of a zero
+  FRAMEGRAD_INLINE Vec(A a) {
+#if defined(__x86_64__) && !defined(__clang__)
+    // g++ 12 makes one insertion a lane of a run-time broadcast that is wider than the unit's default vectors.
+    if constexpr (B > 16) {
+      if (!__builtin_constant_p(a)) {
+        if constexpr (sizeof(A) == 4) __asm__("vbroadcastss %1, %0" : "=v"(v) : "xm"(a));
+        else __asm__("vbroadcastsd %1, %0" : "=v"(v) : "xm"(a));
+        return;
+      }
+    }
+#endif
+    v = a - Native{};  // a − 0 keeps the sign of a zero
+  }
   FRAMEGRAD_INLINE static Vec of(const Native& v) {
     Vec r;
     r.v = v;
@@ -181,17 +194,32 @@ namespace detail {
 
 template <class V, class T> using Loaded = typename Native<T, V::lanes * int(sizeof(T))>::type;
 
-/// bits of N numbers of 2 bytes, widened.
+// g++ 12 takes conversions between element sizes apart into halves, and has no name for F16C's that a generic function may use.
+#if defined(__x86_64__) && !defined(__clang__)
+template <int B> inline constexpr bool kConvertByHand = B > 16;
+#else
+template <int B> inline constexpr bool kConvertByHand = false;
+#endif
+
+/// The bits of N numbers of 2 bytes, widened.
 template <class V>
 FRAMEGRAD_INLINE auto widen16(const void* p) {
   using U = Vec<std::uint32_t, V::bytes>;
   Loaded<V, std::uint16_t> raw;
   __builtin_memcpy(&raw, p, sizeof raw);
-  return U::of(__builtin_convertvector(raw, typename U::Native));
+  if constexpr (kConvertByHand<V::bytes>) {
+    U wide;
+    __asm__("vpmovzxwd %1, %0" : "=v"(wide.v) : "vm"(raw));
+    return wide;
+  } else {
+    return U::of(__builtin_convertvector(raw, typename U::Native));
+  }
 }
 template <class U>
 FRAMEGRAD_INLINE void narrow16(void* p, const U& x) {
-  const auto raw = __builtin_convertvector(x.v, Loaded<U, std::uint16_t>);
+  Loaded<U, std::uint16_t> raw;
+  if constexpr (kConvertByHand<U::bytes> && U::bytes == 64) __asm__("vpmovdw %1, %0" : "=v"(raw) : "v"(x.v));
+  else raw = __builtin_convertvector(x.v, Loaded<U, std::uint16_t>);
   __builtin_memcpy(p, &raw, sizeof raw);
 }
 
@@ -204,6 +232,12 @@ FRAMEGRAD_INLINE V load_all(const T* p) {
     return x;
   } else if constexpr (std::is_same_v<T, bf16>) {
     return bits_as<float>(widen16<V>(p) << 16);
+  } else if constexpr (std::is_same_v<T, half> && kConvertByHand<V::bytes>) {
+    Loaded<V, std::uint16_t> raw;
+    __builtin_memcpy(&raw, p, sizeof raw);
+    V x;
+    __asm__("vcvtph2ps %1, %0" : "=v"(x.v) : "vm"(raw));
+    return x;
   } else if constexpr (std::is_same_v<T, half>) {
     const auto h = widen16<V>(p);
     using U = std::remove_cv_t<decltype(h)>;
@@ -230,6 +264,10 @@ FRAMEGRAD_INLINE void store_all(T* p, const V& x) {
     const U u = bits_as<std::uint32_t>(x);
     const U rounded = (u + U(0x7fffu) + ((u >> 16) & U(1))) >> 16;
     narrow16(p, select((u & U(0x7fffffffu)) > U(0x7f800000u), (u >> 16) | U(0x40u), rounded));
+  } else if constexpr (std::is_same_v<T, half> && kConvertByHand<V::bytes>) {
+    Loaded<V, std::uint16_t> raw;
+    __asm__("vcvtps2ph $0, %1, %0" : "=v"(raw) : "v"(x.v));  // 0: to nearest even
+    __builtin_memcpy(static_cast<void*>(p), &raw, sizeof raw);
   } else if constexpr (std::is_same_v<T, half>) {  // the rounding of fg::half, in lanes
     const U u = bits_as<std::uint32_t>(x), a = u & U(0x7fffffffu);
     const U normal = (a - U(0x38000000u) + U(0xfffu) + ((a >> 13) & U(1))) >> 13;
@@ -282,11 +320,18 @@ struct Lanes {
   /// x in the lanes of the row, `other` in those behind its end.
   FRAMEGRAD_INLINE V within(const V& x, const V& other) const {
     if (count == N) return x;
-    using I = Vec<typename detail::IntOf<sizeof(typename V::Scalar)>::type, V::bytes>;
-    I lane;
-    for (int i = 0; i < N; ++i) lane.v[i] = i;
-    return select(Mask<typename V::Scalar, V::bytes>{(lane < I(count)).v}, x, other);
+    Mask<typename V::Scalar, V::bytes> inside;
+    __builtin_memcpy(&inside.v, kInside.data() + N - count, sizeof inside.v);
+    return select(inside, x, other);
   }
+
+ private:
+  using Flag = typename detail::IntOf<sizeof(typename V::Scalar)>::type;
+  static constexpr auto kInside = [] {  // N times all bits, N times none: a mask for every count
+    std::array<Flag, 2 * N> flags{};
+    for (int i = 0; i < N; ++i) flags[i] = Flag(-1);
+    return flags;
+  }();
 };
 
 /// f(lanes) over [0, n).
@@ -311,9 +356,10 @@ FRAMEGRAD_INLINE V fold(Index n, const V& neutral, F& f, J join) {
     c = join(c, f(Lanes<V>{i + 2 * N}));
     d = join(d, f(Lanes<V>{i + 3 * N}));
   }
-  for (; i < n; i += N) {
-    const Lanes<V> l{i, i + N <= n ? N : int(n - i)};
-    a = join(a, l.within(f(l), neutral));
+  for (; i + N <= n; i += N) a = join(a, f(Lanes<V>{i}));
+  if (i < n) {
+    const Lanes<V> l{i, int(n - i)};
+    b = join(b, l.within(f(l), neutral));
   }
   return join(join(a, c), join(b, d));
 }
