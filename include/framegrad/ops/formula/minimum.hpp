@@ -1,0 +1,27 @@
+// minimum — y = min(a, b), with broadcasting; the gradient is halved between equals
+#pragma once
+
+#include <cmath>
+#include <string_view>
+
+#include <framegrad/core/config.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI::formula {
+
+struct Minimum {
+  static constexpr std::string_view name = "minimum";
+  template <class V>
+  FRAMEGRAD_INLINE static V value(const V& a, const V& b) {
+    return min(a, b);
+  }
+  template <class V>
+  FRAMEGRAD_INLINE static V slope_a([[maybe_unused]] const V& a, [[maybe_unused]] const V& b) {
+    return select(a < b, V(1), select(a == b, V(0.5f), V(0)));
+  }
+  template <class V>
+  FRAMEGRAD_INLINE static V slope_b([[maybe_unused]] const V& a, [[maybe_unused]] const V& b) {
+    return select(b < a, V(1), select(a == b, V(0.5f), V(0)));
+  }
+};
+
+}  // namespace fg::inline FRAMEGRAD_ABI::formula

@@ -1,0 +1,153 @@
+// What the pointwise ops share. An op of one operand gives a formula with
+//
+//   value(x)            y
+//   slope(x)            dy/dx, or with `from_output` slope(y): then y is saved instead of x
+//
+// and an op of two, which broadcast against each other, value(a, b), slope_a(a, b), slope_b(a, b); with `linear` the
+// slopes don't read the operands, and nothing is saved. The formulas are templates over scalars and vectors.
+#pragma once
+
+#include <framegrad/cpu/pointwise.hpp>
+#include <framegrad/cpu/sum_to.hpp>
+#include <framegrad/op.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI::ops {
+
+template <class F> constexpr bool reads_output() {
+  if constexpr (requires { F::from_output; }) return F::from_output;
+  else return false;
+}
+template <class F> constexpr bool is_linear() {
+  if constexpr (requires { F::linear; }) return F::linear;
+  else return false;
+}
+
+template <class T, class F>
+struct Unary {
+  static constexpr std::string_view name = F::name;
+  static constexpr Layout layout = Layout::dense;
+  using A = accum_t<T>;
+  static_assert(is_floating<T>, "pointwise ops work on floating tensors");
+
+  using Attrs = F;
+  struct In { Tensor<T> x; };
+  struct Out { Tensor<T> y; };
+  struct Saved { Tensor<T> kept; };  // x, or y where the slope is simpler from it
+
+  static void infer(const Attrs&, const In& in, Out& out, Saved& saved) {
+    out = {like(in.x)};
+    if (!reads_output<F>()) saved = {in.x};
+  }
+
+  struct Value {
+    template <int B>
+    FRAMEGRAD_INLINE static void run(Index n, T* y, const T* x, const F& f) {
+      using V = cpu::Vec<A, B>;
+      cpu::each<V>(n, [&](const cpu::Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(y, f.value(l.load(x))); });
+    }
+  };
+  struct Slope {
+    template <int B>
+    FRAMEGRAD_INLINE static void run(Index n, T* dx, const T* kept, const T* g, const F& f) {
+      using V = cpu::Vec<A, B>;
+      cpu::each<V>(n, [&](const cpu::Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(dx, l.load(g) * f.slope(l.load(kept))); });
+    }
+  };
+
+  static void forward(Cpu, const Attrs& f, const In& in, Out& out, Saved* saved) {
+    parallel_for(in.x.count(), 1.0, [&](Range r) {
+      cpu::dispatch<Value>(r.size(), out.y.data() + r.begin, static_cast<const T*>(in.x.data()) + r.begin, f);
+    }, 64);
+    if (reads_output<F>() && saved) saved->kept = out.y;
+  }
+  static void backward(Cpu, const Attrs& f, const Saved& saved, const Out& g, In& d) {
+    parallel_for(d.x.count(), 1.0, [&](Range r) {
+      cpu::dispatch<Slope>(r.size(), d.x.data() + r.begin, static_cast<const T*>(saved.kept.data()) + r.begin, static_cast<const T*>(g.y.data()) + r.begin, f);
+    }, 64);
+  }
+};
+
+template <class T, class F>
+struct Binary {
+  static constexpr std::string_view name = F::name;
+  static constexpr Layout layout = Layout::strided;
+  using A = accum_t<T>;
+  static_assert(is_floating<T>, "pointwise ops work on floating tensors");
+
+  struct Attrs {};
+  struct In { Tensor<T> a, b; };  // broadcast against each other
+  struct Out { Tensor<T> y; };
+  struct Saved { Tensor<T> a, b; };
+
+  static void infer(const Attrs&, const In& in, Out& out, Saved& saved) {
+    const Shape sizes = broadcast_shape(in.a.sizes(), in.b.sizes(), name);
+    if (sizes == in.a.sizes()) out = {like(in.a)};
+    else if (sizes == in.b.sizes()) out = {like(in.b)};
+    else out = {of_shape<T>(sizes)};
+    if (!is_linear<F>()) saved = {in.a, in.b};
+  }
+
+  struct Value {
+    template <int B>
+    FRAMEGRAD_INLINE static void run(Index n, T* y, const T* a, const T* b) {
+      using V = cpu::Vec<A, B>;
+      cpu::each<V>(n, [&](const cpu::Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(y, F::value(l.load(a), l.load(b))); });
+    }
+  };
+  template <bool ForA>
+  struct Slope {
+    template <int B>
+    FRAMEGRAD_INLINE static void run(Index n, T* d, const T* g, const T* a, const T* b) {
+      using V = cpu::Vec<A, B>;
+      cpu::each<V>(n, [&](const cpu::Lanes<V>& l) FRAMEGRAD_LAMBDA {
+        if constexpr (ForA) l.store(d, l.load(g) * F::slope_a(l.load(a), l.load(b)));
+        else l.store(d, l.load(g) * F::slope_b(l.load(a), l.load(b)));
+      });
+    }
+    template <int B>  // linear: the slope is a constant
+    FRAMEGRAD_INLINE static void run(Index n, T* d, const T* g) {
+      using V = cpu::Vec<A, B>;
+      cpu::each<V>(n, [&](const cpu::Lanes<V>& l) FRAMEGRAD_LAMBDA {
+        if constexpr (ForA) l.store(d, l.load(g) * F::slope_a(V(0), V(0)));
+        else l.store(d, l.load(g) * F::slope_b(V(0), V(0)));
+      });
+    }
+  };
+
+  static void forward(Cpu, const Attrs&, const In& in, Out& out, Saved*) {
+    const Shape& s = out.y.sizes();
+    cpu::pointwise<Value, T, 2>(out.y.data(), out.y.geometry(), {in.a.data(), in.b.data()},
+                                {cpu::broadcast_strides(in.a.geometry(), s), cpu::broadcast_strides(in.b.geometry(), s)}, 0.5);
+  }
+  static void backward(Cpu, const Attrs&, const Saved& saved, const Out& g, In& d) {
+    if (d.a.defined()) slope_into<true>(d.a, saved, g.y);
+    if (d.b.defined()) slope_into<false>(d.b, saved, g.y);
+  }
+
+ private:
+  // g·slope over the broadcast shape, then summed to the operand's if that is smaller.
+  template <bool ForA>
+  static void slope_into(const Tensor<T>& d, const Saved& saved, const Tensor<T>& g) {
+    const Shape& s = g.sizes();
+    const bool same = d.sizes() == s;
+    Tensor<T> full = d;
+    if (!same || !d.is_dense()) {
+      full = like(g);
+      full.allocate(kCpu);
+    }
+    const Strides gs = cpu::broadcast_strides(g.geometry(), s);
+    if constexpr (is_linear<F>()) {
+      cpu::pointwise<Slope<ForA>, T, 1>(full.data(), full.geometry(), {g.data()}, {gs}, 0.5);
+    } else {
+      cpu::pointwise<Slope<ForA>, T, 3>(full.data(), full.geometry(), {g.data(), saved.a.data(), saved.b.data()},
+                                        {gs, cpu::broadcast_strides(saved.a.geometry(), s), cpu::broadcast_strides(saved.b.geometry(), s)}, 0.7);
+    }
+    if (!same) {
+      cpu::sum_to(static_cast<const T*>(full.data()), full.geometry(), d.data(), cpu::broadcast_strides(d.geometry(), s));
+    } else if (!d.is_dense()) {
+      copy_into(d, full);
+    }
+  }
+};
+
+}  // namespace fg::inline FRAMEGRAD_ABI::ops
