@@ -139,29 +139,38 @@ class OpNode final : public Node {
 
     std::vector<AnyTensor> targets = sink.prepare(edges(), seen_);
     typename O::In d = std::move(in_);
-    i = 0;
+    std::vector<AnyTensor*> fields;  // one an edge; null where an optional's gradient isn't wanted
     for_each_field(d, [&](auto& field) {
+      const auto put = [&](auto& t) {
+        t = std::remove_reference_t<decltype(t)>(targets[fields.size()]);
+        fields.push_back(&t);
+      };
       if constexpr (requires { field.has_value(); }) {
-        if (field) {
-          if (targets[i].defined()) *field = std::remove_reference_t<decltype(*field)>(targets[i]);
-          else field.reset();
-          ++i;
-        }
+        if (!field) return;
+        if (targets[fields.size()].defined()) return put(*field);
+        field.reset();
+        fields.push_back(nullptr);
       } else if constexpr (requires { field.resize(0); }) {
-        for (auto& t : field) t = std::remove_reference_t<decltype(t)>(targets[i++]);
+        for (auto& t : field) put(t);
       } else {
-        field = std::remove_reference_t<decltype(field)>(targets[i++]);
+        put(field);
       }
     });
     if (device.kind != Device::Kind::meta) {
       const TraceScope trace(name(), "backward");
       O::backward(Cpu{}, attrs_, saved_, g, d);
-      if (detect_anomaly())
-        for (const auto& t : targets)
-          if (t.defined()) check_no_nan(t, name(), "backward");
     }
     saved_ = {};
     released_ = true;
+    // An op that passes a gradient through says d.x = g.y: the tensor moves on, and nothing is copied.
+    g = {};
+    for (i = 0; i < fields.size(); ++i) {
+      if (!fields[i] || !targets[i].defined() || fields[i]->storage() == targets[i].storage()) continue;
+      targets[i] = sink.replace(edges()[i], i, targets[i], std::move(*fields[i]));
+    }
+    if (detect_anomaly() && device.kind != Device::Kind::meta)
+      for (const auto& t : targets)
+        if (t.defined()) check_no_nan(t, name(), "backward");
     sink.commit(edges(), targets);
     release_edges();
   }

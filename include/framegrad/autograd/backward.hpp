@@ -51,6 +51,18 @@ class GradSink {
     return targets;
   }
 
+  /// An op gave its own tensor `d` for edge i instead of writing into `target`. It is taken as it is if nobody else holds it.
+  AnyTensor replace(const Edge& e, std::size_t i, const AnyTensor& target, AnyTensor d) {
+    if (in_place_[i]) {
+      AnyTensor& slot = slot_of(e);
+      const bool whole = e.view == e.node->outputs()[e.output].geometry && d.strides() == target.strides() && d.dtype() == target.dtype();
+      if (whole && d.storage().use_count() == 1) return slot = d;
+      copy_into(target, d);
+      return target;
+    }
+    return d;
+  }
+
   /// Adds what went through temporaries.
   void commit(const std::vector<Edge>& edges, const std::vector<AnyTensor>& targets) {
     for (std::size_t i = 0; i < edges.size(); ++i)
@@ -62,11 +74,13 @@ class GradSink {
     AnyTensor& slot = slot_of(e);
     const OutputInfo& base = e.node->outputs()[e.output];
     if (!slot.defined()) {
-      if (e.view == base.geometry && d.dtype() == base.dtype && d.strides() == base.geometry.strides) {
+      const bool whole = e.view == base.geometry;
+      if (whole && d.dtype() == base.dtype && d.strides() == base.geometry.strides && d.storage().use_count() == 1) {
         slot = d;
         return;
       }
       slot = AnyTensor::empty(base.dtype, base.geometry.sizes, base.geometry.strides, base.device);
+      if (whole) return copy_into(slot, d);
       if (!slot.is_meta()) std::memset(slot.raw(), 0, std::size_t(slot.bytes()));
     }
     copy_into(part(slot, base, e.view), d, true);
@@ -92,6 +106,15 @@ class GradSink {
   std::vector<char> in_place_;
 };
 
+namespace detail {
+/// A seed is copied: later sums are taken in place.
+inline AnyTensor own_copy(const AnyTensor& dy, const AnyTensor& y) {
+  AnyTensor d = AnyTensor::empty(y.dtype(), y.sizes(), y.is_dense() ? y.strides() : row_major(y.sizes()), y.device());
+  copy_into(d, dy);
+  return d;
+}
+}  // namespace detail
+
 class BackwardWalk {
  public:
   /// Seeds: tensors and ∂L/∂them. With `targets`, only their gradients are computed, and no variable is touched.
@@ -109,7 +132,7 @@ class BackwardWalk {
     }
     for (const auto& [y, dy] : seeds) {
       check_shape(y.sizes() == dy.sizes(), "backward", "gradient is ", dy.sizes(), ", tensor ", y.sizes());
-      if (sink.wanted(Edge(y))) sink.add(Edge(y), converted(dy, y.dtype()));
+      if (sink.wanted(Edge(y))) sink.add(Edge(y), detail::own_copy(dy, y));
       walk.ready(y.node());
     }
     std::vector<AnyTensor> found(targets ? targets->size() : 0);

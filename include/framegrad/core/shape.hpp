@@ -68,7 +68,7 @@ class Shape {
   }
 
  private:
-  std::array<Index, kMaxRank> n_;  // set up to rank_
+  std::array<Index, kMaxRank> n_{};
   int rank_ = 0;
 };
 

@@ -120,11 +120,18 @@ struct Binary {
                                 {cpu::broadcast_strides(in.a.geometry(), s), cpu::broadcast_strides(in.b.geometry(), s)}, 0.5);
   }
   static void backward(Cpu, const Attrs&, const Saved& saved, const Out& g, In& d) {
-    if (d.a.defined()) slope_into<true>(d.a, saved, g.y);
-    if (d.b.defined()) slope_into<false>(d.b, saved, g.y);
+    if (d.a.defined()) passes<true>(d.a, g.y) ? void(d.a = g.y) : slope_into<true>(d.a, saved, g.y);
+    if (d.b.defined()) passes<false>(d.b, g.y) ? void(d.b = g.y) : slope_into<false>(d.b, saved, g.y);
   }
 
  private:
+  // A slope of 1: the gradient goes through as it is.
+  template <bool ForA>
+  static bool passes(const Tensor<T>& d, const Tensor<T>& g) {
+    if constexpr (requires { F::template passes<ForA>; }) return F::template passes<ForA> && d.geometry() == g.geometry();
+    return false;
+  }
+
   // g·slope over the broadcast shape, then summed to the operand's if that is smaller.
   template <bool ForA>
   static void slope_into(const Tensor<T>& d, const Saved& saved, const Tensor<T>& g) {

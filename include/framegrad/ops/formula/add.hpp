@@ -11,6 +11,8 @@ namespace fg::inline FRAMEGRAD_ABI::formula {
 struct Add {
   static constexpr std::string_view name = "add";
   static constexpr bool linear = true;  // the slopes are constants
+  template <bool ForA>
+  static constexpr bool passes = true;     // this slope is 1
   template <class V>
   FRAMEGRAD_INLINE static V value(const V& a, const V& b) {
     return a + b;

@@ -1,0 +1,202 @@
+// conv — convolution (as networks say it: no flip) over one, two or three axes.
+//
+//   y[n,o,p] = b[o] + Σ_{c,k} x[n, c, stride·p + dilation·k − padding] · w[o,c,k]       c over the group's channels
+//
+// Gradient:
+//   dx[n,c,i] = Σ_{o,k,p: stride·p + dilation·k − padding = i} dy[n,o,p]·w[o,c,k]
+//   dw[o,c,k] = Σ_{n,p} dy[n,o,p]·x[n, c, stride·p + dilation·k − padding]       db[o] = Σ_{n,p} dy[n,o,p]
+//
+// x and y lie channels-last, so their rows are tokens; w is as released checkpoints have it. Padding is per side:
+// Sides{k − 1, 0} in time is a causal convolution. bf16 and half are widened once and summed in f32.
+#pragma once
+
+#include <framegrad/cpu/conv_weight.hpp>
+#include <framegrad/cpu/sum_to.hpp>
+#include <framegrad/op.hpp>
+#include <framegrad/ops/window.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI::ops {
+
+template <class T>
+struct Conv {
+  static constexpr std::string_view name = "conv";
+  static constexpr Layout layout = Layout::channels_last;
+  using A = accum_t<T>;
+
+  struct Attrs {
+    std::array<Index, 3> stride, dilation;
+    std::array<Sides, 3> padding;
+    Index groups = 1;
+  };
+  struct In { Tensor<T> x, w; std::optional<Tensor<T>> b; };  // x [N, C, D, H, W] or fewer axes   w [O, C/groups, k...]   b [O]
+  struct Out { Tensor<T> y; };                                // [N, O, D', H', W']
+  struct Saved { Tensor<T> x, w; };
+
+  static Window window_of(const Attrs& a, const AnyTensor& w) {
+    Window window;
+    const auto kernel = volume_of(w);
+    for (std::size_t i = 0; i < 3; ++i) window[i] = {kernel[i], a.stride[i], a.dilation[i], a.padding[i]};
+    return window;
+  }
+
+  static void infer(const Attrs& a, const In& in, Out& out, Saved& saved) {
+    check_shape(in.w.rank() == in.x.rank(), name, "weight is ", in.w.sizes(), ", x ", in.x.sizes(), ": the ranks must be equal");
+    const Index C = in.x.size(1), O = in.w.size(0);
+    check_shape(a.groups >= 1 && C % a.groups == 0 && O % a.groups == 0, name, a.groups, " groups divide neither ", C, " channels nor ", O);
+    check_shape(in.w.size(1) * a.groups == C, name, "weight is ", in.w.sizes(), ", x ", in.x.sizes(), " with ", a.groups, " groups needs ", C / a.groups,
+                " at its axis 1");
+    check_shape(!in.b || in.b->sizes() == Shape{O}, name, "bias is ", in.b ? in.b->sizes() : Shape{}, ", the weight needs ", Shape{O});
+    const Shape sizes = windowed(in.x, O, window_of(a, in.w), name);
+    out = {Tensor<T>(AnyTensor::described(dtype_of<T>, sizes, detail::channels_last(sizes)))};
+    saved = {in.x, in.w};
+  }
+
+  static Index flops(const Attrs&, const In& in) {  // of the output alone, were it as large as x: strides make it less
+    return 2 * in.x.count() / std::max<Index>(in.x.size(1), 1) * in.w.count();
+  }
+
+  static void forward(Cpu, const Attrs& a, const In& in, Out& out, Saved*) {
+    const Index C = in.x.size(1), O = in.w.size(0), Cg = C / a.groups, Og = O / a.groups;
+    const cpu::ConvGrid grid = forward_grid(a, in.x, in.w, out.y);
+    const Widened x(in.x);
+    const std::vector<A> bias = in.b ? widened_bias(*in.b) : std::vector<A>{};
+    cpu::ConvPanels<A> panels;
+    for (Index g = 0; g < a.groups; ++g) {
+      panels.pack(in.w.data() + g * Og * in.w.stride(0), Og, in.w.stride(0), Cg, in.w.stride(1), tap_offsets(grid, in.w));
+      cpu::convolve(grid, x.data + g * Cg, C, panels, in.b ? bias.data() + g * Og : nullptr, out.y.data() + g * Og, O);
+    }
+  }
+
+  static void backward(Cpu, const Attrs& a, const Saved& saved, const Out& g, In& d) {
+    if (d.b) {
+      Strides kept = Shape::filled(g.y.rank(), 0);
+      kept[1] = 1;
+      cpu::sum_to(static_cast<const T*>(g.y.data()), g.y.geometry(), d.b->data(), kept);
+    }
+    if (d.x.defined()) backward_data(a, saved.w, g.y, d.x);
+    if (d.w.defined()) backward_weight(a, saved.x, g.y, d.w);
+  }
+
+ private:
+  // Rows in the type that sums are taken in: the tensor's own, or a copy.
+  struct Widened {
+    AnyTensor kept;
+    const A* data;
+    explicit Widened(const Tensor<T>& x) : kept(converted(x.detach(), dtype_of<A>)), data(static_cast<const A*>(kept.raw())) {}
+  };
+  static std::vector<A> widened_bias(const Tensor<T>& b) {
+    std::vector<A> v(static_cast<std::size_t>(b.count()));
+    std::transform(b.data(), b.data() + b.count(), v.begin(), [](T t) { return A(t); });
+    return v;
+  }
+
+  static cpu::ConvGrid forward_grid(const Attrs& a, const AnyTensor& x, const AnyTensor& w, const AnyTensor& y) {
+    cpu::ConvGrid grid;
+    grid.images = x.size(0);
+    const auto from = volume_of(x), kernel = volume_of(w), to = volume_of(y);
+    for (std::size_t i = 0; i < 3; ++i) {
+      cpu::ConvAxis& axis = grid.axis[i];
+      axis.count = axis.targets = to[i], axis.sources = from[i], axis.source_step = a.stride[i];
+      axis.offset.clear(), axis.tap.clear();
+      for (Index k = 0; k < kernel[i]; ++k) axis.offset.push_back(k * a.dilation[i] - a.padding[i].before), axis.tap.push_back(k);
+    }
+    return grid;
+  }
+  // The axis that dx at indices ≡ r (mod stride) is gathered with.
+  static cpu::ConvAxis residue_axis(Index r, Index stride, Index dilation, Index before, Index kernel, Index inputs, Index outputs) {
+    cpu::ConvAxis axis;
+    axis.count = r < inputs ? (inputs - r + stride - 1) / stride : 0;
+    axis.sources = outputs, axis.targets = inputs, axis.target_begin = r, axis.target_step = stride;
+    axis.offset.clear(), axis.tap.clear();
+    for (Index k = 0; k < kernel; ++k) {
+      const Index reach = r + before - k * dilation;
+      if (reach % stride == 0) axis.offset.push_back(reach / stride), axis.tap.push_back(k);
+    }
+    return axis;
+  }
+  // Where in w each tap of the grid stands.
+  static std::vector<Index> tap_offsets(const cpu::ConvGrid& grid, const AnyTensor& w) {
+    std::array<Index, 3> step{0, 0, 0};
+    for (int i = 2; i < w.rank(); ++i) step[std::size_t(i + 3 - w.rank())] = w.stride(i);
+    std::vector<Index> offsets;
+    for (const Index d : grid.axis[0].tap)
+      for (const Index h : grid.axis[1].tap)
+        for (const Index v : grid.axis[2].tap) offsets.push_back(d * step[0] + h * step[1] + v * step[2]);
+    return offsets;
+  }
+
+  static void backward_data(const Attrs& a, const Tensor<T>& w, const Tensor<T>& dy, const Tensor<T>& dx) {
+    const Index C = dx.size(1), O = w.size(0), Cg = C / a.groups, Og = O / a.groups;
+    const auto inputs = volume_of(dx), kernel = volume_of(w), outputs = volume_of(dy);
+    const Widened rows(dy);
+    cpu::ConvPanels<A> panels;
+    const auto axis = [&](std::size_t i, Index r) {
+      return residue_axis(r, a.stride[i], a.dilation[i], a.padding[i].before, kernel[i], inputs[i], outputs[i]);
+    };
+    for (Index rd = 0; rd < a.stride[0]; ++rd)
+      for (Index rh = 0; rh < a.stride[1]; ++rh)
+        for (Index rw = 0; rw < a.stride[2]; ++rw) {
+          const cpu::ConvGrid grid{dx.size(0), {axis(0, rd), axis(1, rh), axis(2, rw)}};
+          if (grid.positions() == 0) continue;
+          for (Index g = 0; g < a.groups; ++g) {
+            panels.pack(w.data() + g * Og * w.stride(0), Cg, w.stride(1), Og, w.stride(0), tap_offsets(grid, w));
+            cpu::convolve<A, T>(grid, rows.data + g * Og, O, panels, nullptr, dx.data() + g * Cg, C);
+          }
+        }
+  }
+
+  static void backward_weight(const Attrs& a, const Tensor<T>& x, const Tensor<T>& dy, const Tensor<T>& dw) {
+    const Index C = x.size(1), O = dw.size(0), Cg = C / a.groups, Og = O / a.groups;
+    const cpu::ConvGrid grid = forward_grid(a, x, dw, dy);
+    const Widened rows(x);
+    for (Index g = 0; g < a.groups; ++g)
+      cpu::convolve_weights(grid, rows.data + g * Cg, C, Cg, static_cast<const T*>(dy.data()) + g * Og, O, Og, dw.data() + g * Og * dw.stride(0),
+                            dw.stride(0), dw.stride(1), tap_offsets(grid, dw));
+  }
+};
+
+}  // namespace fg::inline FRAMEGRAD_ABI::ops
+
+namespace fg::inline FRAMEGRAD_ABI {
+
+/// Each a number for all axes or one an axis; padding is Sides, a number for both sides or {before, after}.
+template <int S>
+struct ConvOptions {
+  PerAxis<Index, S> stride = 1;
+  PerAxis<Sides, S> padding = 0;
+  PerAxis<Index, S> dilation = 1;
+  Index groups = 1;
+};
+
+namespace detail {
+template <class T, int S>
+Tensor<T, S + 2> conv(const Tensor<T, S + 2>& x, const Tensor<T, S + 2>& w, const std::optional<Tensor<T, 1>>& b, const ConvOptions<S>& o) {
+  typename ops::Conv<T>::Attrs a{{1, 1, 1}, {1, 1, 1}, {}, o.groups};
+  for (std::size_t i = 0; i < std::size_t(S); ++i) {
+    const std::size_t to = i + 3 - std::size_t(S);
+    a.stride[to] = o.stride[i], a.dilation[to] = o.dilation[i], a.padding[to] = o.padding[i];
+  }
+  return apply<ops::Conv<T>>(a, {x, w, b});
+}
+}  // namespace detail
+
+/// x [N, C, L], w [O, C/groups, k], b [O] → [N, O, L']. Throws ShapeError if w or b does not fit x.
+template <class T>
+Tensor<T, 3> conv1d(const Tensor<T, 3>& x, const Tensor<T, 3>& w, const std::type_identity_t<std::optional<Tensor<T, 1>>>& b = {},
+                    const ConvOptions<1>& options = {}) {
+  return detail::conv<T, 1>(x, w, b, options);
+}
+/// x [N, C, H, W], w [O, C/groups, kH, kW], b [O] → [N, O, H', W']. Throws ShapeError if w or b does not fit x.
+template <class T>
+Tensor<T, 4> conv2d(const Tensor<T, 4>& x, const Tensor<T, 4>& w, const std::type_identity_t<std::optional<Tensor<T, 1>>>& b = {},
+                    const ConvOptions<2>& options = {}) {
+  return detail::conv<T, 2>(x, w, b, options);
+}
+/// x [N, C, D, H, W], w [O, C/groups, kD, kH, kW], b [O] → [N, O, D', H', W']. Throws ShapeError if w or b does not fit x.
+template <class T>
+Tensor<T, 5> conv3d(const Tensor<T, 5>& x, const Tensor<T, 5>& w, const std::type_identity_t<std::optional<Tensor<T, 1>>>& b = {},
+                    const ConvOptions<3>& options = {}) {
+  return detail::conv<T, 3>(x, w, b, options);
+}
+
+}  // namespace fg::inline FRAMEGRAD_ABI

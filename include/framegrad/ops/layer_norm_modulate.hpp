@@ -1,0 +1,86 @@
+// layer_norm_modulate — normalise over the last axis, then scale and shift by what a condition says (adaLN).
+//
+//   y = x̂·(1 + scale) + shift      x̂ as in layer_norm, without affine      Peebles and Xie (arXiv:2212.09748) §3.2
+//
+// Gradient, with g = ∂L/∂y and h = g·(1 + scale):
+//   ∂L/∂shift = Σ g    ∂L/∂scale = Σ g·x̂    over every axis between the batch and the last
+//   ∂L/∂x = r·(h − mean(h) − x̂·mean(h·x̂))
+#pragma once
+
+#include <framegrad/cpu/layer_norm.hpp>
+#include <framegrad/op.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI {
+namespace ops {
+
+template <class T>
+struct LayerNormModulate {
+  static constexpr std::string_view name = "layer_norm_modulate";
+  static constexpr Layout layout = Layout::row_major;
+  using A = accum_t<T>;
+
+  struct Attrs { double eps = 1e-6; };
+  struct In { Tensor<T> x, shift, scale; };   // x [B, ..., C]   shift, scale [B, 1, ..., 1, C]
+  struct Out { Tensor<T> y; };                // [B, ..., C]
+  struct Saved { Tensor<T> x, scale; Tensor<A> mean, rstd; };
+
+  static void infer(const Attrs&, const In& in, Out& out, Saved& saved) {
+    check_shape(in.x.rank() >= 2, name, "x is ", in.x.sizes(), ", [B, ..., C] is needed");
+    Shape wanted = Shape::filled(in.x.rank(), 1);
+    wanted[0] = in.x.size(0), wanted[in.x.rank() - 1] = in.x.size(-1);
+    check_shape(in.shift.sizes() == wanted, name, "shift is ", in.shift.sizes(), ", x needs ", wanted);
+    check_shape(in.scale.sizes() == wanted, name, "scale is ", in.scale.sizes(), ", x needs ", wanted);
+    const Index rows = collapse_to_rows(in.x).rows;
+    out = {like(in.x)};
+    saved = {in.x, in.scale, of_shape<A>({rows}), of_shape<A>({rows})};
+  }
+
+  static void forward(Cpu, const Attrs& a, const In& in, Out& out, Saved* saved) {
+    const Rows r = collapse_to_rows(in.x);
+    const Index B = in.x.size(0), rows = B ? r.rows / B : 0;
+    const std::vector<A> gain = one_plus(in.scale), bias(in.shift.data(), in.shift.data() + in.shift.count());
+    parallel_for(r.rows, 0.5 * double(r.C), [&](Range chunk) {
+      for (Index row = chunk.begin; row < chunk.end;) {  // sample by sample
+        const Index b = row / rows, end = std::min(chunk.end, (b + 1) * rows);
+        cpu::dispatch<cpu::LayerNormForward>(Range{row, end}, r.C, A(a.eps), static_cast<const T*>(in.x.data()), gain.data() + b * r.C, bias.data() + b * r.C,
+                                             out.y.data(), saved ? saved->mean.data() : nullptr, saved ? saved->rstd.data() : nullptr);
+        row = end;
+      }
+    });
+  }
+
+  static void backward(Cpu, const Attrs&, const Saved& saved, const Out& g, In& d) {
+    const Rows r = collapse_to_rows(saved.x);
+    const Index B = saved.x.size(0);
+    const std::vector<A> gain = one_plus(saved.scale);
+    T* dx = d.x.defined() ? d.x.data() : nullptr;
+    cpu::rows_with_sums<A>(B, B ? r.rows / B : 0, r.C, 1.0,
+        [&](Index b, Range rows, A* dscale, A* dshift) {
+          cpu::dispatch<cpu::LayerNormBackward>(rows, r.C, static_cast<const T*>(saved.x.data()), static_cast<const A*>(gain.data() + b * r.C),
+                                                static_cast<const T*>(g.y.data()), static_cast<const A*>(saved.mean.data()),
+                                                static_cast<const A*>(saved.rstd.data()), dx, d.scale.defined() ? dscale : nullptr,
+                                                d.shift.defined() ? dshift : nullptr);
+        },
+        [&](Index b, int which, const A* sums) {
+          const Tensor<T>& to = which == 0 ? d.scale : d.shift;
+          if (to.defined()) for (Index c = 0; c < r.C; ++c) to.data()[b * r.C + c] = T(sums[c]);
+        });
+  }
+
+ private:
+  static std::vector<A> one_plus(const Tensor<T>& scale) {
+    std::vector<A> gain(std::size_t(scale.count()));
+    for (Index i = 0; i < scale.count(); ++i) gain[std::size_t(i)] = A(1) + A(scale.data()[i]);
+    return gain;
+  }
+};
+
+}  // namespace ops
+
+/// x [B, ..., C], shift and scale [B, 1, ..., 1, C] → x̂·(1 + scale) + shift, [B, ..., C].
+template <class T, int R>
+Tensor<T, R> layer_norm_modulate(const Tensor<T, R>& x, const Tensor<T, R>& shift, const Tensor<T, R>& scale, double eps = 1e-6) {
+  return apply<ops::LayerNormModulate<T>>({eps}, {x, shift, scale});
+}
+
+}  // namespace fg::inline FRAMEGRAD_ABI
