@@ -245,6 +245,8 @@ FRAMEGRAD_INLINE V load_all(const T* p) {
     const V finite = bits_as<float>(a << 13) * V(0x1p112f);  // moves the exponent's bias from 15 to 127; exact, subnormals too
     const U bits = bits_as<std::uint32_t>(finite) | (h & U(0x8000u)) << 16;
     return bits_as<float>(select(a > U(0x7bffu), bits | U(0x7f800000u), bits));
+  } else if constexpr (std::is_same_v<T, std::uint16_t>) {
+    return V::of(widen16<V>(p).v);
   } else if constexpr (std::is_same_v<T, bool>) {
     return load_all<V>(reinterpret_cast<const std::uint8_t*>(p));
   } else {

@@ -1,0 +1,201 @@
+// gemm — matrix product on the instruction set that the processor has.
+//
+//   C[m,n] (+)= alpha·Σ_k A[m,k]·B[k,n]        then bias and activation (gemm_epilogue.hpp)
+//
+// B is packed once into slivers of two vectors' width (gemm_pack.hpp); C is cut into blocks, each computed by one thread:
+//
+//   for a block of k that keeps a sliver in the first-level cache
+//     for each sliver, for each few rows of A          a register tile (gemm_tile.hpp, gemm_amx.hpp)
+//
+// float and double, and half and bf16 widened to float while packing, go by FMA; bf16 by pairs where the processor
+// multiplies pairs. A is read where it lies if k is contiguous. The sums of a block that needs an epilogue, a
+// conversion or more columns than C has stand in a scratch first.
+//
+// The order of a sum depends on k and the instruction set alone: equal bits for any number of threads.
+#pragma once
+
+#include <cstdlib>
+#include <memory>
+
+#include <framegrad/core/parallel.hpp>
+#include <framegrad/cpu/gemm_amx.hpp>
+#include <framegrad/cpu/gemm_epilogue.hpp>
+#include <framegrad/cpu/gemm_tile.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI::cpu {
+
+namespace detail {
+
+/// Memory that a thread keeps between products: a fresh buffer would cost a page fault for every 4 KiB.
+template <class Tag>
+void* gemm_scratch(Index bytes) {
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+  static thread_local std::unique_ptr<void, Free> memory;
+  static thread_local Index size = 0;
+  if (size < bytes) {
+    size = (bytes + 4095) / 4096 * 4096;
+    memory.reset();
+    memory.reset(std::aligned_alloc(64, std::size_t(size)));
+    if (!memory) {
+      size = 0;
+      throw OutOfMemory(text("gemm: no memory for a scratch of ", bytes, " bytes"));
+    }
+  }
+  return memory.get();
+}
+
+constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+constexpr Index round_up(Index a, Index b) { return ceil_div(a, b) * b; }
+
+/// How a product is cut. Lengths in lines and units.
+struct GemmPlan {
+  Isa isa;
+  bool tiles;              // AMX
+  int width;               // columns of a sliver
+  Index rows_whole;        // rows come in multiples of it
+  Index units, unit_block; // of k
+  Index row_block, slivers, sliver_block;
+};
+
+template <class T, class U>
+GemmPlan gemm_plan(Index m, Index n, Index k) {
+  GemmPlan p;
+  p.isa = isa();
+  p.tiles = std::is_same_v<U, Pair> && p.isa == Isa::amx;
+  const int bytes = p.isa >= Isa::avx512 ? 64 : p.isa == Isa::avx2 ? 32 : 16;
+  p.width = 2 * bytes / int(sizeof(U));
+  p.rows_whole = p.tiles ? 32 : 1;
+  p.units = ceil_div(k, kUnitDepth<U>);
+  const Index whole_units = p.tiles ? 16 : 1;
+  const Index most_units = 32768 / (2 * bytes);  // a sliver of 32 KiB
+  const Index blocks = ceil_div(p.units, most_units);
+  p.unit_block = round_up(ceil_div(p.units, blocks > 0 ? blocks : 1), whole_units);
+  p.slivers = ceil_div(n, p.width);
+  // Blocks of about 192×384: sums, slivers and rows stay in a second-level cache of 1 MiB. Smaller ones if there are few.
+  const Index row_unit = p.tiles ? 32 : bytes == 64 ? 12 : bytes == 32 ? 6 : 4;
+  p.sliver_block = p.slivers < 384 / p.width ? p.slivers : 384 / p.width;
+  p.row_block = round_up(192, row_unit);
+  const Index wanted = 6 * threads();
+  const Index columns = ceil_div(p.slivers, p.sliver_block);
+  if (ceil_div(m, p.row_block) * columns < wanted) {
+    p.row_block = round_up(ceil_div(m, ceil_div(wanted, columns)), row_unit);
+    if (p.row_block < 2 * row_unit) p.row_block = 2 * row_unit;
+  }
+  return p;
+}
+
+template <class T, class U, class Out>
+void gemm_block(const GemmPlan& p, const Operand<T>& a, const U* packed, Index n, Index row, Index sliver, Out* c, Index ldc,
+                const GemmOptions<Out>& o) {
+  using A = accum_t<T>;
+  constexpr int D = kUnitDepth<U>;
+  const Index rows = a.lines - row < p.row_block ? a.lines - row : p.row_block;
+  const Index slivers = p.slivers - sliver < p.sliver_block ? p.slivers - sliver : p.sliver_block;
+  const Index column = sliver * p.width, columns = n - column < slivers * p.width ? n - column : slivers * p.width;
+  const Index rows_filled = round_up(rows, p.rows_whole);
+
+  // In place if A is made of the tile's units already, and nothing is read behind its end.
+  const bool a_in_place = (std::is_same_v<T, U> || D == 2) && a.k_stride == 1 && a.depth % (p.tiles ? 32 : D) == 0 && rows == rows_filled;
+  const bool plain = std::is_same_v<A, Out> && o.alpha == 1 && !o.bias && o.activation == Activation::none && !o.pre_activation;
+  const bool c_in_place = plain && columns == slivers * p.width && rows == rows_filled;
+
+  const Index pack_stride = round_up(p.unit_block, 16);
+  const Index pack_bytes = a_in_place ? 0 : round_up(rows_filled * pack_stride * Index(sizeof(U)), 64);
+  const Index sums_stride = slivers * p.width;
+  struct Block;
+  char* const memory = static_cast<char*>(gemm_scratch<Block>(pack_bytes + (c_in_place ? 0 : rows_filled * sums_stride * Index(sizeof(A)))));
+  U* const a_packed = reinterpret_cast<U*>(memory);
+  A* const sums = c_in_place ? reinterpret_cast<A*>(c + row * ldc + column) : reinterpret_cast<A*>(memory + pack_bytes);
+  const Index lds = c_in_place ? ldc : sums_stride;
+
+  for (Index u = 0; u < p.units; u += p.unit_block) {
+    const Index units = p.units - u < p.unit_block ? p.units - u : p.unit_block;
+    const Index units_filled = p.tiles ? round_up(units, 16) : units;
+    const char* rows_at = reinterpret_cast<const char*>(a.data + row * a.line_stride + u * D);
+    Index stride = a.line_stride * Index(sizeof(T));
+    if (!a_in_place) {
+      dispatch<PackRows<T, U>>(a, row, rows, p.rows_whole, u, units, a_packed, pack_stride);
+      rows_at = reinterpret_cast<const char*>(a_packed);
+      stride = pack_stride * Index(sizeof(U));
+    }
+    const U* const b = packed + u * p.slivers * p.width + sliver * p.width * units_filled;
+    const bool add = u > 0 || (c_in_place && o.accumulate);
+    if constexpr (std::is_same_v<U, Pair>) {
+#if defined(__x86_64__)
+      if (p.tiles) amx_block(rows_filled, slivers, units_filled, rows_at, stride, b, sums, lds, add);
+      else dot_block(rows, slivers, units, rows_at, stride, b, sums, lds, add);
+#endif
+    } else {
+      dispatch<FmaBlock<U>>(rows, slivers, units, rows_at, stride, b, sums, lds, add);
+    }
+  }
+  if (c_in_place) return;
+  GemmOptions<Out> here = o;
+  if (o.bias) here.bias += column;
+  if (o.pre_activation) here.pre_activation += row * ldc + column;
+  dispatch<GemmEpilogue<A, Out>>(rows, columns, static_cast<const A*>(sums), lds, c + row * ldc + column, ldc, here);
+}
+
+template <class T, class U, class Out>
+void gemm_in_units(const Operand<T>& a, const Operand<T>& b, Out* c, Index ldc, const GemmOptions<Out>& o) {
+  const GemmPlan p = gemm_plan<T, U>(a.lines, b.lines, a.depth);
+  const Index whole_units = p.tiles ? 16 : 1;
+  const Index filled_units = round_up(p.units, whole_units);
+  struct Slivers;
+  U* const packed = static_cast<U*>(gemm_scratch<Slivers>(filled_units * p.slivers * p.width * Index(sizeof(U))));
+  for (Index u = 0; u < p.units; u += p.unit_block) {
+    const Index units = round_up(p.units - u < p.unit_block ? p.units - u : p.unit_block, whole_units);
+    U* const to = packed + u * p.slivers * p.width;
+    parallel_for(p.slivers, 0.3 * double(units * p.width), [&](Range r) {
+      dispatch<PackSlivers<T, U>>(b, r.begin * p.width, r.size() * p.width, u, units, to + r.begin * p.width * units);
+    });
+  }
+  const Index across = ceil_div(p.slivers, p.sliver_block), down = ceil_div(a.lines, p.row_block);
+  const double flop_ns = 2.0 * double(p.row_block * p.sliver_block * p.width) * double(a.depth) / 60;
+  parallel_for(across * down, flop_ns, [&](Range r) {
+    for (Index i = r.begin; i < r.end; ++i)
+      gemm_block<T, U>(p, a, static_cast<const U*>(packed), b.lines, i / across * p.row_block, i % across * p.sliver_block, c, ldc, o);
+  });
+}
+
+}  // namespace detail
+
+/// C[m,n] (+)= alpha·Σ_k A[m,k]·B[k,n]: A[i,k] = a[i·a_row + k·a_col], B[k,j] = b[k·b_row + j·b_col], C by rows, ldc apart.
+/// Sums in float for bf16 and half. C overlaps neither A nor B.
+template <class T, class Out = T>
+void gemm(Index m, Index n, Index k, const T* a, Index a_row, Index a_col, const T* b, Index b_row, Index b_col, Out* c, Index ldc,
+          const GemmOptions<Out>& o = {}) {
+  if (m <= 0 || n <= 0) return;
+  const Operand<T> left{a, m, k, a_row, a_col}, right{b, n, k, b_col, b_row};
+  if (k <= 0) {  // an empty sum is zero, and still gets its epilogue
+    const std::unique_ptr<accum_t<T>[]> zeros(new accum_t<T>[std::size_t(n)]());
+    return dispatch<GemmEpilogue<accum_t<T>, Out>>(m, n, static_cast<const accum_t<T>*>(zeros.get()), Index(0), c, ldc, o);
+  }
+  if constexpr (std::is_same_v<T, bf16>) {
+    if (isa() >= Isa::avx512_bf16) return detail::gemm_in_units<T, Pair>(left, right, c, ldc, o);
+  }
+  detail::gemm_in_units<T, accum_t<T>>(left, right, c, ldc, o);
+}
+
+/// `batch` products, the operands a_batch, b_batch and c_batch apart. Bias is shared; pre_activation moves with C.
+template <class T, class Out = T>
+void gemm_batched(Index batch, Index m, Index n, Index k, const T* a, Index a_batch, Index a_row, Index a_col, const T* b, Index b_batch,
+                  Index b_row, Index b_col, Out* c, Index c_batch, Index ldc, const GemmOptions<Out>& o = {}) {
+  const auto product = [&](Index i) {
+    GemmOptions<Out> here = o;
+    if (o.pre_activation) here.pre_activation += i * c_batch;
+    gemm<T, Out>(m, n, k, a + i * a_batch, a_row, a_col, b + i * b_batch, b_row, b_col, c + i * c_batch, ldc, here);
+  };
+  const double flops = 2.0 * double(m) * double(n) * double(k);
+  if (batch < 2 * threads() || flops > 5e8) {  // few or large: each is spread over the threads
+    for (Index i = 0; i < batch; ++i) product(i);
+    return;
+  }
+  parallel_for(batch, flops / 40, [&](Range r) {
+    for (Index i = r.begin; i < r.end; ++i) product(i);
+  });
+}
+
+}  // namespace fg::inline FRAMEGRAD_ABI::cpu

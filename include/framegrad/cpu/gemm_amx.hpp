@@ -1,0 +1,73 @@
+// The tile unit of gemm: 32×32 of the result in four tile registers, by TDPBF16PS.
+//
+// A tile is 16 rows of 64 bytes. Per 16 units (32 of k): two tiles of a (16 rows × 16 pairs), two of b (16 pairs × 16
+// columns), four products. Tiles 0–3 hold the sums, 4 and 5 rows of a, 6 and 7 columns of b. a is read where it lies.
+#pragma once
+
+#include <framegrad/cpu/gemm_pack.hpp>
+
+#if defined(__x86_64__)
+
+namespace fg::inline FRAMEGRAD_ABI::cpu {
+
+inline constexpr int kAmxRows = 32, kAmxUnits = 16;
+
+namespace detail {
+
+struct TileConfig {  // LDTILECFG's 64 bytes
+  std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+static_assert(sizeof(TileConfig) == 64);
+
+[[gnu::target("amx-tile,amx-bf16")]] inline void amx_tile(Index units, const char* a, Index a_stride, const Pair* b, float* c, Index ldc, bool add) {
+  constexpr Index b_stride = 128;  // bytes of a sliver's row
+  const Index c_stride = ldc * Index(sizeof(float));
+  float* const c2 = c + 16 * ldc;
+  if (add) {
+    __asm__ volatile(
+        "tileloadd (%0,%2,1), %%tmm0\n\t"
+        "tileloadd 64(%0,%2,1), %%tmm1\n\t"
+        "tileloadd (%1,%2,1), %%tmm2\n\t"
+        "tileloadd 64(%1,%2,1), %%tmm3"
+        : : "r"(c), "r"(c2), "r"(c_stride) : "memory");
+  } else {
+    __asm__ volatile("tilezero %%tmm0\n\ttilezero %%tmm1\n\ttilezero %%tmm2\n\ttilezero %%tmm3" : : : "memory");
+  }
+  const char* a2 = a + 16 * a_stride;
+  for (Index u = 0; u < units; u += kAmxUnits, a += 64, a2 += 64, b += kAmxUnits * 32) {
+    __asm__ volatile(
+        "tileloadd (%0,%3,1), %%tmm4\n\t"
+        "tileloadd (%2,%4,1), %%tmm6\n\t"
+        "tileloadd 64(%2,%4,1), %%tmm7\n\t"
+        "tdpbf16ps %%tmm6, %%tmm4, %%tmm0\n\t"
+        "tileloadd (%1,%3,1), %%tmm5\n\t"
+        "tdpbf16ps %%tmm7, %%tmm4, %%tmm1\n\t"
+        "tdpbf16ps %%tmm6, %%tmm5, %%tmm2\n\t"
+        "tdpbf16ps %%tmm7, %%tmm5, %%tmm3"
+        : : "r"(a), "r"(a2), "r"(b), "r"(a_stride), "r"(b_stride) : "memory");
+  }
+  __asm__ volatile(
+      "tilestored %%tmm0, (%0,%2,1)\n\t"
+      "tilestored %%tmm1, 64(%0,%2,1)\n\t"
+      "tilestored %%tmm2, (%1,%2,1)\n\t"
+      "tilestored %%tmm3, 64(%1,%2,1)"
+      : : "r"(c), "r"(c2), "r"(c_stride) : "memory");
+}
+
+}  // namespace detail
+
+/// c[rows, slivers·32] (+)= a·b; rows a multiple of 32, units of 16. a_stride in bytes.
+[[gnu::target("amx-tile,amx-bf16")]] inline void amx_block(Index rows, Index slivers, Index units, const char* a, Index a_stride, const Pair* b,
+                                                           float* c, Index ldc, bool add) {
+  alignas(64) static constexpr detail::TileConfig config;
+  __asm__ volatile("ldtilecfg %0" : : "m"(config));
+  for (Index j = 0; j < slivers; ++j, b += units * 32, c += 32)
+    for (Index i = 0; i < rows; i += kAmxRows) detail::amx_tile(units, a + i * a_stride, a_stride, b, c + i * ldc, ldc, add);
+  __asm__ volatile("tilerelease" : : : "memory");
+}
+
+}  // namespace fg::inline FRAMEGRAD_ABI::cpu
+
+#endif

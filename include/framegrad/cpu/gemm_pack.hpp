@@ -1,0 +1,155 @@
+// Packing for gemm: an operand X[line, k] brought into the order that the tiles read.
+//
+// A tile multiplies units: numbers of the accumulator's type, or for bf16 where the processor multiplies pairs, two
+// neighbours of k in 32 bits (the first in the lower half). Numbers behind the end of k are zero.
+//
+//   sliver   [units][W]       W lines side by side, W two vectors wide: the right operand
+//   rows     [lines][stride]  units side by side: the left operand, where its own memory isn't like that already
+//
+// Either comes from memory contiguous in k or across the lines: where source and destination disagree, N×N units are
+// transposed in registers.
+#pragma once
+
+#include <framegrad/cpu/simd.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI::cpu {
+
+/// Two bf16 as the processor's dot products take them.
+using Pair = std::uint32_t;
+
+template <class U> inline constexpr int kUnitDepth = std::is_same_v<U, Pair> ? 2 : 1;
+
+/// X[line, k] = data[line·line_stride + k·k_stride], k in [0, depth).
+template <class T>
+struct Operand {
+  const T* data;
+  Index lines, depth, line_stride, k_stride;
+};
+
+namespace detail {
+
+template <int Step, class V, int... I>
+FRAMEGRAD_INLINE void exchange(V& a, V& b, std::integer_sequence<int, I...>) {
+  constexpr int N = V::lanes;
+  const V low = V::of(__builtin_shufflevector(a.v, b.v, (I & Step ? I - Step + N : I)...));
+  b = V::of(__builtin_shufflevector(a.v, b.v, (I & Step ? I + N : I + Step)...));
+  a = low;
+}
+
+/// The N vectors of N lanes as a matrix, transposed: blocks of Step lanes change place, Step = 1, 2, 4, …
+template <int Step = 1, class V>
+FRAMEGRAD_INLINE void transpose(V* x) {
+  constexpr int N = V::lanes;
+#pragma GCC unroll 16
+  for (int i = 0; i < N; ++i)
+    if (!(i & Step)) exchange<Step>(x[i], x[i + Step], std::make_integer_sequence<int, N>{});
+  if constexpr (2 * Step < N) transpose<2 * Step>(x);
+}
+
+/// Units [unit, unit + N) of one line, of memory contiguous in k.
+template <class V, class T>
+FRAMEGRAD_INLINE V along_k(const Operand<T>& x, Index line, Index unit) {
+  using U = typename V::Scalar;
+  constexpr int N = V::lanes, D = kUnitDepth<U>;
+  const T* p = x.data + line * x.line_stride + unit * D;
+  const Index left = x.depth - unit * D;
+  if constexpr (D == 1) {
+    return Lanes<V>{0, left < N ? int(left) : N}.load(p);
+  } else {
+    if (left >= 2 * N) return load_all<V>(reinterpret_cast<const Pair*>(p));
+    alignas(64) T part[2 * N] = {};
+    copy_rest<N>(part, p, int(left));
+    return load_all<V>(reinterpret_cast<const Pair*>(part));
+  }
+}
+
+/// One unit of lines [line, line + count).
+template <class V, class T>
+FRAMEGRAD_INLINE V across_lines(const Operand<T>& x, Index unit, Index line, int count) {
+  using U = typename V::Scalar;
+  constexpr int N = V::lanes, D = kUnitDepth<U>;
+  const T* p = x.data + line * x.line_stride + unit * D * x.k_stride;
+  const bool second = D == 2 && unit * D + 1 < x.depth;
+  T gathered[2][N] = {};
+  const T* rows[2] = {p, p + x.k_stride};
+  if (x.line_stride != 1) {
+    for (int r = 0; r <= int(second); ++r) {
+      for (int i = 0; i < count; ++i) gathered[r][i] = p[i * x.line_stride + r * x.k_stride];
+      rows[r] = gathered[r];
+    }
+  }
+  const Lanes<V> l{0, count};
+  if constexpr (D == 1) {
+    return l.load(rows[0]);
+  } else {
+    const V low = l.load(reinterpret_cast<const std::uint16_t*>(rows[0]));
+    return second ? low | l.load(reinterpret_cast<const std::uint16_t*>(rows[1])) << 16 : low;
+  }
+}
+
+}  // namespace detail
+
+/// Units [first, first + units) of the `lines` lines from `line` on, as slivers one behind the other.
+template <class T, class U>
+struct PackSlivers {
+  template <int B>
+  FRAMEGRAD_INLINE static void run(Operand<T> x, Index line, Index lines, Index first, Index units, U* to) {
+    using V = Vec<U, B>;
+    constexpr int N = V::lanes, W = 2 * N;
+    for (Index end = line + lines; line < end; line += W, to += units * W) {
+      for (int part = 0; part < 2; ++part) {
+        const Index from = line + part * N;
+        const int count = from >= x.lines ? 0 : x.lines - from < N ? int(x.lines - from) : N;
+        U* out = to + part * N;
+        if (x.k_stride == 1 && (x.line_stride != 1 || x.depth > 1)) {
+          for (Index u = 0; u < units; u += N) {
+            V block[N];
+#pragma GCC unroll 16
+            for (int i = 0; i < N; ++i) block[i] = i < count ? detail::along_k<V>(x, from + i, first + u) : V(U(0));
+            detail::transpose(block);
+            const int rest = units - u < N ? int(units - u) : N;
+#pragma GCC unroll 16
+            for (int i = 0; i < N; ++i)
+              if (i < rest) detail::store_all(out + (u + i) * W, block[i]);
+          }
+        } else {
+          for (Index u = 0; u < units; ++u)
+            detail::store_all(out + u * W, count ? detail::across_lines<V>(x, first + u, from, count) : V(U(0)));
+        }
+      }
+    }
+  }
+};
+
+/// Units [first, first + units) of lines [line, line + lines) as rows of `stride` units, a multiple of the vector's lanes;
+/// lines up to a multiple of `whole` are filled with zeros.
+template <class T, class U>
+struct PackRows {
+  template <int B>
+  FRAMEGRAD_INLINE static void run(Operand<T> x, Index line, Index lines, Index whole, Index first, Index units, U* to, Index stride) {
+    using V = Vec<U, B>;
+    constexpr int N = V::lanes;
+    const Index filled = (lines + whole - 1) / whole * whole;
+    if (x.k_stride == 1) {
+      for (Index i = 0; i < lines; ++i)
+        for (Index u = 0; u < units; u += N) detail::store_all(to + i * stride + u, detail::along_k<V>(x, line + i, first + u));
+    } else {
+      for (Index i = 0; i < lines; i += N) {
+        const int count = lines - i < N ? int(lines - i) : N;
+        for (Index u = 0; u < units; u += N) {
+          V block[N];
+#pragma GCC unroll 16
+          for (int j = 0; j < N; ++j) block[j] = u + j < units ? detail::across_lines<V>(x, first + u + j, line + i, count) : V(U(0));
+          detail::transpose(block);
+#pragma GCC unroll 16
+          for (int j = 0; j < N; ++j)
+            if (j < count) detail::store_all(to + (i + j) * stride + u, block[j]);
+        }
+      }
+    }
+    for (Index i = lines; i < filled; ++i)
+      for (Index u = 0; u < units; u += N) detail::store_all(to + i * stride + u, V(U(0)));
+  }
+};
+
+}  // namespace fg::inline FRAMEGRAD_ABI::cpu
