@@ -1,0 +1,50 @@
+// attention — softmax(scale·q·kᵀ + bias)·v and its gradient, on pointers and strides.
+//
+//   s = scale·q·kᵀ + bias      −∞ where a key is not seen     lse = log Σ e^s over the keys
+//   p = e^(s − lse)            out = p·v
+//
+// Gradient, with g = ∂L/∂out and δ = Σ g·out over head_dim (Dao et al. 2022, arXiv:2205.14135, appendix B.2):
+//   ∂L/∂v = pᵀ·g     ds = p∘(g·vᵀ − δ) = ∂L/∂bias     ∂L/∂q = scale·ds·k     ∂L/∂k = scale·dsᵀ·q
+//
+// No queries × keys buffer exists in either direction: blocks of queries meet blocks of keys in a scratch of each thread.
+// Forward carries the running maximum and sum of a query from block to block (Milakov, Gimelshein 2018, arXiv:1805.02867).
+// A query that sees no key has output, gradients zero, and lse −∞.
+//
+// A sequence is named by two batch indices (outer, inner) and a head: what stands before the positions in [B, T, S, heads, D]
+// is any two axes of it. head_dim is contiguous in every operand; all other strides are free, and count elements.
+#pragma once
+
+#include <framegrad/core/parallel.hpp>
+#include <framegrad/cpu/attention_backward.hpp>
+#include <framegrad/cpu/attention_forward.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI::cpu {
+
+/// q, k, v → out, and lse [outer, inner, heads, queries] unless it is null.
+template <class T>
+void attention_forward(const AttentionShape& shape, const AttentionMask& mask, const AttentionBias<const T>& bias,
+                       AttentionView<const T> q, AttentionView<const T> k, AttentionView<const T> v, AttentionView<T> out,
+                       accum_t<T>* lse = nullptr) {
+  const attention::ForwardProblem<T> p{{shape, mask, bias, q, k, v}, out, lse};
+  parallel_for(p.forward_items(), p.item_ns(), [&](Range items) { dispatch<attention::Forward<T>>(items, p); });
+}
+
+/// dout, and what forward took and gave → dq, dk, dv, dbias: each unless its data is null. A gradient's rows must not overlap;
+/// dbias has the bias's strides, and each of its numbers is the sum over whatever the bias was broadcast to.
+template <class T>
+void attention_backward(const AttentionShape& shape, const AttentionMask& mask, const AttentionBias<const T>& bias,
+                        AttentionView<const T> q, AttentionView<const T> k, AttentionView<const T> v, AttentionView<const T> out,
+                        const accum_t<T>* lse, AttentionView<const T> dout, AttentionView<T> dq, AttentionView<T> dk,
+                        AttentionView<T> dv, T* dbias = nullptr) {
+  using namespace attention;
+  const BackwardProblem<T> p{{shape, mask, bias, q, k, v}, out, dout, lse, dq, dk, dv, dbias};
+  if (dq.data && (dk.data || dv.data) && p.whole_sequences(threads())) {
+    parallel_for(p.sequences(), p.sequence_ns(), [&](Range r) { dispatch<BackwardSequences<T>>(r, p); });
+  } else {
+    if (dq.data) parallel_for(p.query_items(), p.sequence_ns() / p.query_blocks(), [&](Range r) { dispatch<BackwardQueries<T>>(r, p); });
+    if (dk.data || dv.data) parallel_for(p.key_items(), p.sequence_ns() / p.key_blocks(), [&](Range r) { dispatch<BackwardKeys<T>>(r, p); });
+  }
+  if (dbias) parallel_for(p.bias_items(), p.bias_item_ns(), [&](Range r) { dispatch<BackwardBias<T>>(r, p); });
+}
+
+}  // namespace fg::inline FRAMEGRAD_ABI::cpu

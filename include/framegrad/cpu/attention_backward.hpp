@@ -1,0 +1,296 @@
+// attention, backward: a block of queries meets a block of keys, and what both need is recomputed there.
+//
+//   Sᵀ = K·Qᵀ + added   P = e^(Sᵀ − lse)   Gᵀ = V·gᵀ   dSᵀ = P∘(Gᵀ − δ)           [keys, queries]
+//   dV += P·g    dK += dSᵀ·(scale·q)    dQ += (dSᵀ)ᵀ·K
+//
+//   BackwardSequences   an item is a sequence: five products a pair of blocks
+//   BackwardQueries     an item is a block of queries: dQ, three products     for few long sequences,
+//   BackwardKeys        an item is a block of keys: dK and dV, four products  where five would leave threads idle
+//   BackwardBias        an item is a block of the bias: its sum over whatever it was broadcast to
+//
+// All add up a gradient's blocks in the same order with the same products, so they give the same bits.
+#pragma once
+
+#include <framegrad/cpu/attention_problem.hpp>
+#include <framegrad/cpu/math.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI::cpu::attention {
+
+template <class T>
+struct BackwardProblem : Problem<T> {
+  AttentionView<const T> out, dout;
+  const accum_t<T>* lse;
+  AttentionView<T> dq, dk, dv;
+  T* dbias;
+
+  Index query_items() const { return this->sequences() * this->query_blocks(); }
+  Index key_items() const { return this->sequences() * this->key_blocks(); }
+  double sequence_ns() const { return this->product_ns(5); }
+
+  /// Seven products on all threads against five on those that whole sequences keep busy.
+  bool whole_sequences(int threads) const {
+    const Index n = this->sequences(), rounds = (n + threads - 1) / threads;
+    return 5 * rounds * threads <= 7 * n || (this->query_blocks() == 1 && this->key_blocks() == 1);
+  }
+
+  /// The axes of the bias that are its own; along the others it was broadcast.
+  Index own(Index stride, Index size) const { return stride == 0 ? 1 : size; }
+  Index own_query_blocks() const { return own(this->bias.query, this->query_blocks()); }
+  Index own_key_blocks() const { return own(this->bias.key, this->key_blocks()); }
+  Index bias_sequences() const {
+    return own(this->bias.outer, this->shape.outer) * own(this->bias.inner, this->shape.inner) * own(this->bias.head, this->shape.heads);
+  }
+  Index bias_items() const { return bias_sequences() * own_query_blocks() * own_key_blocks(); }
+  double bias_item_ns() const { return this->product_ns(2) * double(this->sequences()) / double(bias_items()); }
+};
+
+/// The scratch of a thread, and the blocks packed into it.
+template <class T, int B>
+class Pair {
+ public:
+  using A = accum_t<T>;
+  using Tl = Tiling<A, B>;
+  using V = typename Tl::V;
+  using P = Panels<A>;
+
+  FRAMEGRAD_INLINE Pair(const BackwardProblem<T>& p, Index dq_rows)
+      : p_(p), D_(p.shape.head_dim), queries_(round_up(p.shape.queries < kQueries ? p.shape.queries : kQueries, Tl::kPad)),
+        keys_(round_up(p.shape.keys < kKeys ? p.shape.keys : kKeys, Tl::R)) {
+    const Index across = P::template size<Tl>(D_, queries_), by_query = P::template size<Tl>(queries_, D_),
+                by_key = P::template size<Tl>(keys_, D_), square = P::template size<Tl>(keys_, queries_),
+                dq_size = P::template size<Tl>(dq_rows, D_);
+    const auto bytes = [](Index n) { return Scratch::bytes_of<A>(n); };
+    Scratch m(2 * bytes(across) + 2 * bytes(by_query) + 4 * bytes(by_key) + 4 * bytes(square) + 2 * bytes(queries_) + bytes(dq_size));
+    qt_ = {m.take<A>(across), D_}, gt_ = {m.take<A>(across), D_};
+    q_ = {m.take<A>(by_query), queries_}, g_ = {m.take<A>(by_query), queries_};
+    k_ = {m.take<A>(by_key), keys_}, v_ = {m.take<A>(by_key), keys_};
+    dk = {m.take<A>(by_key), keys_}, dv = {m.take<A>(by_key), keys_};
+    prob_ = {m.take<A>(square), keys_}, ds = {m.take<A>(square), keys_}, added_ = {m.take<A>(square), keys_};
+    total = {m.take<A>(square), keys_};
+    lse_ = m.take<A>(queries_), delta_ = m.take<A>(queries_);
+    dq = {m.take<A>(dq_size), dq_rows};
+  }
+
+  /// Queries from q0 on, with their g, δ and lse. `rows`: dK or dV is wanted.
+  FRAMEGRAD_INLINE void take_queries(Index sequence, Index q0, bool rows) {
+    const Sequence s = p_.sequence(sequence);
+    const A scale = A(p_.shape.scale);
+    b.q0 = q0, b.queries = p_.query_count(q0), padded_ = round_up(b.queries, Tl::kPad);
+    const T *q = row(p_.q, s, q0), *g = row(p_.dout, s, q0), *out = row(p_.out, s, q0);
+    pack_across<Tl>(q, p_.q.row, b.queries, D_, padded_, scale, qt_);
+    pack_across<Tl>(g, p_.dout.row, b.queries, D_, padded_, A(1), gt_);
+    if (rows) {
+      pack<Tl>(q, p_.q.row, b.queries, D_, b.queries, scale, q_);
+      pack<Tl>(g, p_.dout.row, b.queries, D_, b.queries, A(1), g_);
+    }
+    for (Index i = 0; i < padded_; ++i) {
+      const bool inside = i < b.queries;
+      const A lse = inside ? p_.lse[sequence * p_.shape.queries + q0 + i] : A(0);
+      // A query that saw no key has lse −∞; +∞ makes its probabilities zero.
+      lse_[i] = !inside || lse == -std::numeric_limits<A>::infinity() ? std::numeric_limits<A>::infinity() : lse;
+      delta_[i] = !inside ? A(0) : sum<V>(D_, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
+        return l.load(g + i * p_.dout.row) * l.load(out + i * p_.out.row);
+      });
+    }
+  }
+
+  /// Keys from k0 on. Returns false where none is seen.
+  FRAMEGRAD_INLINE bool take_keys(Index sequence, Index k0) {
+    const Sequence s = p_.sequence(sequence);
+    b.k0 = k0, b.keys = p_.key_count(s, k0);
+    pack<Tl>(row(p_.k, s, k0), p_.k.row, b.keys, D_, round_up(b.keys, Tl::R), A(1), k_);
+    pack<Tl>(row(p_.v, s, k0), p_.v.row, b.keys, D_, round_up(b.keys, Tl::R), A(1), v_);
+    return b.keys > 0;
+  }
+
+  /// P and dSᵀ of the two blocks.
+  FRAMEGRAD_INLINE void meet(Index sequence) {
+    const Index keys = round_up(b.keys, Tl::R);
+    multiply<Tl, Left::plain>(keys, padded_, D_, k_, qt_, prob_, Start::zero);
+    multiply<Tl, Left::plain>(keys, padded_, D_, v_, gt_, ds, Start::zero);
+    if (p_.adds()) pack_added<Tl>(p_, p_.sequence(sequence), b, added_);
+    for (Index q = 0; q < padded_; q += Tl::L) {
+      const V lse = detail::load_all<V>(lse_ + q), delta = detail::load_all<V>(delta_ + q);
+      A *pp = prob_.template at<Tl>(0, q), *dp = ds.template at<Tl>(0, q);
+      const A* add = p_.adds() ? added_.template at<Tl>(0, q) : nullptr;
+      for (Index k = 0; k < b.keys; ++k) {
+        V x = detail::load_all<V>(pp + k * Tl::W);
+        if (add) x += detail::load_all<V>(add + k * Tl::W);
+        x = exp(x - lse);
+        detail::store_all(pp + k * Tl::W, x);
+        detail::store_all(dp + k * Tl::W, x * (detail::load_all<V>(dp + k * Tl::W) - delta));
+      }
+    }
+  }
+
+  FRAMEGRAD_INLINE void add_dv(bool first) {
+    multiply<Tl, Left::plain>(round_up(b.keys, Tl::R), D_, b.queries, prob_, g_, dv, first ? Start::zero : Start::add);
+  }
+  FRAMEGRAD_INLINE void add_dk(bool first) {
+    multiply<Tl, Left::plain>(round_up(b.keys, Tl::R), D_, b.queries, ds, q_, dk, first ? Start::zero : Start::add);
+  }
+  FRAMEGRAD_INLINE void add_dq(P to, bool first) {
+    multiply<Tl, Left::transposed>(padded_, D_, b.keys, ds, k_, to, first ? Start::zero : Start::add);
+  }
+
+  /// Writes the gradients of the current block of keys; zeros for the keys that no query sees.
+  FRAMEGRAD_INLINE void write_keys(Index sequence) {
+    const Sequence s = p_.sequence(sequence);
+    const Index left = p_.shape.keys - b.k0, all = left < kKeys ? left : kKeys;
+    for (const auto& [from, to] : {std::pair(dk, p_.dk), std::pair(dv, p_.dv)}) {
+      if (!to.data) continue;
+      unpack<Tl>(from, b.keys, D_, row(to, s, b.k0), to.row, [](Index) FRAMEGRAD_LAMBDA { return A(1); });
+      write_zeros(row(to, s, b.k0 + b.keys), to.row, all - b.keys);
+    }
+  }
+  FRAMEGRAD_INLINE void write_queries(Index sequence, Index q0, P from) {
+    const Sequence s = p_.sequence(sequence);
+    T* to = row(p_.dq, s, q0);
+    if (p_.seen_keys(s) == 0) return write_zeros(to, p_.dq.row, p_.query_count(q0));
+    const A scale = A(p_.shape.scale);
+    unpack<Tl>(from, p_.query_count(q0), D_, to, p_.dq.row, [scale](Index) FRAMEGRAD_LAMBDA { return scale; });
+  }
+
+  Block b{};
+  P dk, dv, ds, dq, total;
+
+ private:
+  FRAMEGRAD_INLINE void write_zeros(T* to, Index stride, Index rows) const {
+    for (Index i = 0; i < rows; ++i) each<V>(D_, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(to + i * stride, V(0)); });
+  }
+
+  const BackwardProblem<T>& p_;
+  Index D_, queries_, keys_, padded_ = 0;
+  P qt_, gt_, q_, g_, k_, v_, prob_, added_;
+  A *lse_, *delta_;
+};
+
+template <class T>
+struct BackwardSequences {
+  template <int B>
+  FRAMEGRAD_INLINE static void run(Range items, const BackwardProblem<T>& p) {
+    using Tl = Tiling<accum_t<T>, B>;
+    const Index Q = p.shape.queries, K = p.shape.keys;
+    Pair<T, B> pair(p, round_up(Q, Tl::kPad));
+    for (Index item = items.begin; item < items.end; ++item) {
+      for (Index k0 = 0; k0 < K; k0 += kKeys) {
+        if (pair.take_keys(item, k0)) {
+          for (Index q0 = 0; q0 < Q; q0 += kQueries) {
+            pair.take_queries(item, q0, true);
+            pair.meet(item);
+            if (p.dv.data) pair.add_dv(q0 == 0);
+            if (p.dk.data) pair.add_dk(q0 == 0);
+            pair.add_dq(pair.dq.template from_row<Tl>(q0), k0 == 0);
+          }
+        }
+        pair.write_keys(item);
+      }
+      for (Index q0 = 0; q0 < Q; q0 += kQueries) pair.write_queries(item, q0, pair.dq.template from_row<Tl>(q0));
+    }
+  }
+};
+
+template <class T>
+struct BackwardQueries {
+  template <int B>
+  FRAMEGRAD_INLINE static void run(Range items, const BackwardProblem<T>& p) {
+    const Index blocks = p.query_blocks();
+    Pair<T, B> pair(p, kQueries);
+    for (Index item = items.begin; item < items.end; ++item) {
+      const Index sequence = item / blocks, q0 = item % blocks * kQueries;
+      pair.take_queries(sequence, q0, false);
+      for (Index k0 = 0; k0 < p.shape.keys && pair.take_keys(sequence, k0); k0 += kKeys) {
+        pair.meet(sequence);
+        pair.add_dq(pair.dq, k0 == 0);
+      }
+      pair.write_queries(sequence, q0, pair.dq);
+    }
+  }
+};
+
+template <class T>
+struct BackwardKeys {
+  template <int B>
+  FRAMEGRAD_INLINE static void run(Range items, const BackwardProblem<T>& p) {
+    const Index blocks = p.key_blocks();
+    Pair<T, B> pair(p, 0);
+    for (Index item = items.begin; item < items.end; ++item) {
+      const Index sequence = item / blocks, k0 = item % blocks * kKeys;
+      if (pair.take_keys(sequence, k0)) {
+        for (Index q0 = 0; q0 < p.shape.queries; q0 += kQueries) {
+          pair.take_queries(sequence, q0, true);
+          pair.meet(sequence);
+          if (p.dv.data) pair.add_dv(q0 == 0);
+          if (p.dk.data) pair.add_dk(q0 == 0);
+        }
+      }
+      pair.write_keys(sequence);
+    }
+  }
+};
+
+template <class T>
+struct BackwardBias {
+  using A = accum_t<T>;
+
+  template <int B>
+  FRAMEGRAD_INLINE static void run(Range items, const BackwardProblem<T>& p) {
+    using Tl = Tiling<A, B>;
+    const auto& shape = p.shape;
+    const Index own_heads = p.own(p.bias.head, shape.heads), own_inner = p.own(p.bias.inner, shape.inner);
+    const Index query_blocks = p.own_query_blocks(), key_blocks = p.own_key_blocks();
+    const Index rows = shape.keys < kKeys ? shape.keys : kKeys, cols = shape.queries < kQueries ? shape.queries : kQueries;
+    Pair<T, B> pair(p, 0);
+    for (Index item = items.begin; item < items.end; ++item) {
+      const Index k0 = item % key_blocks * kKeys, q0 = item / key_blocks % query_blocks * kQueries;
+      const Index i = item / key_blocks / query_blocks;
+      const Sequence s{i / own_heads / own_inner, i / own_heads % own_inner, i % own_heads};
+      for (Index k = 0; k < rows; ++k) {
+        for (Index q = 0; q < cols; ++q) *pair.total.template at<Tl>(k, q) = 0;
+      }
+      // Every sequence that this block of the bias was added to, in their order.
+      for (Index o = s.outer; o < (p.bias.outer ? s.outer + 1 : shape.outer); ++o) {
+        for (Index n = s.inner; n < (p.bias.inner ? s.inner + 1 : shape.inner); ++n) {
+          for (Index h = s.head; h < (p.bias.head ? s.head + 1 : shape.heads); ++h) {
+            add<Tl>(p, (o * shape.inner + n) * shape.heads + h, q0, k0, pair);
+          }
+        }
+      }
+      write<Tl>(p, s, q0, k0, rows, cols, pair.total);
+    }
+  }
+
+ private:
+  /// dSᵀ of one sequence, over all blocks along an axis that the bias does not have.
+  template <class Tl, class Pair>
+  FRAMEGRAD_INLINE static void add(const BackwardProblem<T>& p, Index sequence, Index q_first, Index k_first, Pair& pair) {
+    const Index q_end = p.bias.query ? q_first + 1 : p.shape.queries, k_end = p.bias.key ? k_first + 1 : p.shape.keys;
+    for (Index k0 = k_first; k0 < k_end && pair.take_keys(sequence, k0); k0 += kKeys) {
+      for (Index q0 = q_first; q0 < q_end; q0 += kQueries) {
+        pair.take_queries(sequence, q0, false);
+        pair.meet(sequence);
+        for (Index k = 0; k < pair.b.keys; ++k) {
+          for (Index q = 0; q < pair.b.queries; ++q) *pair.total.template at<Tl>(k, q) += *pair.ds.template at<Tl>(k, q);
+        }
+      }
+    }
+  }
+
+  template <class Tl>
+  FRAMEGRAD_INLINE static void write(const BackwardProblem<T>& p, const Sequence& s, Index q0, Index k0, Index rows, Index cols,
+                                     Panels<A> total) {
+    const Index keys = !p.bias.key ? 1 : p.shape.keys - k0 < rows ? p.shape.keys - k0 : rows;
+    const Index queries = !p.bias.query ? 1 : p.shape.queries - q0 < cols ? p.shape.queries - q0 : cols;
+    for (Index k = 0; k < keys; ++k) {
+      for (Index q = 0; q < queries; ++q) {
+        A sum = 0;
+        for (Index i = k; i < (p.bias.key ? k + 1 : rows); ++i) {
+          for (Index j = q; j < (p.bias.query ? q + 1 : cols); ++j) sum += *total.template at<Tl>(i, j);
+        }
+        p.dbias[offset(p.bias, s, q0 + q, k0 + k)] = T(sum);
+      }
+    }
+  }
+};
+
+}  // namespace fg::inline FRAMEGRAD_ABI::cpu::attention

@@ -1,0 +1,222 @@
+// Panels — the layout and the one product that attention is made of.
+//
+// A panel matrix keeps its columns in panels of W, the width of a register tile: element (i, j) lies at [j / W][i][j % W].
+// Read along a row it is the left side of a product, read down a panel it is the right side, and its transpose is the left
+// side too. So each block of queries, keys, values or probabilities is packed once and serves every product:
+//
+//   pack         rows of T, wherever they lie → panels of A, row for row
+//   pack_across  the same rows as columns
+//   Multiply     C ← keep∘C + A·B, or Aᵀ·B in place of A·B
+//   unpack       panels → rows of T
+#pragma once
+
+#include <memory>
+
+#include <framegrad/cpu/dispatch.hpp>
+#include <framegrad/cpu/simd.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI::cpu::attention {
+
+constexpr Index round_up(Index n, Index step) { return (n + step - 1) / step * step; }
+
+/// The register tile: R rows by N vectors are accumulated at a time, 16 of 32 registers with AVX-512, 12 of 16 with AVX2.
+template <class A_, int B>
+struct Tiling {
+  using A = A_;
+  using V = Vec<A, B>;
+  static constexpr int L = V::lanes;
+  static constexpr int N = B == 32 ? 3 : 2;
+  static constexpr int W = N * L;
+  static constexpr int R = B == 64 ? 8 : 4;
+  static_assert(W % R == 0);                                     // a transposed left side reads R neighbours of a panel
+  static constexpr Index kPad = L > R ? L : R;                   // queries are columns in one product, rows in the next
+};
+
+template <class A>
+struct Panels {
+  A* data;
+  Index rows;  // allocated in each panel
+  template <class Tl> FRAMEGRAD_INLINE A* at(Index i, Index j) const { return data + j / Tl::W * rows * Tl::W + i * Tl::W + j % Tl::W; }
+  template <class Tl> FRAMEGRAD_INLINE Panels from_row(Index i) const { return {data + i * Tl::W, rows}; }
+  template <class Tl> static constexpr Index size(Index rows, Index cols) { return rows * round_up(cols, Tl::W); }
+};
+
+/// Memory of the calling thread that is kept from call to call: a short sequence allocates nothing.
+class Scratch {
+ public:
+  explicit Scratch(Index bytes) {
+    struct Free { void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t(64)); } };
+    static thread_local std::unique_ptr<std::byte, Free> memory;
+    static thread_local Index capacity = 0;
+    if (capacity < bytes) {
+      memory.reset();
+      capacity = 0;
+      memory.reset(static_cast<std::byte*>(::operator new(std::size_t(bytes), std::align_val_t(64))));
+      capacity = bytes;
+    }
+    next_ = memory.get();
+  }
+  template <class A> A* take(Index count) {
+    A* p = reinterpret_cast<A*>(next_);
+    next_ += bytes_of<A>(count);
+    return p;
+  }
+  template <class A> static constexpr Index bytes_of(Index count) { return round_up(count * Index(sizeof(A)), 64); }
+
+ private:
+  std::byte* next_;
+};
+
+/// `rows` rows of `cols` numbers → panels, times `factor`; zeros in the rows from there to `padded` and up to a whole vector.
+template <class Tl, class T, class A = typename Tl::A>
+FRAMEGRAD_INLINE void pack(const T* from, Index row_stride, Index rows, Index cols, Index padded, A factor, Panels<A> to) {
+  using V = typename Tl::V;
+  for (Index i = 0; i < padded; ++i) {
+    const T* row = from + i * row_stride;
+    each<V>(cols, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
+      detail::store_all(to.template at<Tl>(i, l.index), i < rows ? l.load(row) * V(factor) : V(0));
+    });
+  }
+}
+
+template <int S, class V, int... J>
+FRAMEGRAD_INLINE void exchange(V& a, V& b, std::integer_sequence<int, J...>) {
+  constexpr int L = V::lanes;
+  const V low = V::of(__builtin_shufflevector(a.v, b.v, ((J & S) ? L + J - S : J)...));
+  b = V::of(__builtin_shufflevector(a.v, b.v, ((J & S) ? L + J : J + S)...));
+  a = low;
+}
+
+/// Swaps the off-diagonal S×S blocks for S = L/2 … 1: the transpose of L vectors of L lanes.
+template <int S, class V>
+FRAMEGRAD_INLINE void transpose(V* x) {
+  constexpr int L = V::lanes;
+#pragma GCC unroll 16
+  for (int i = 0; i < L; ++i) {
+    if (!(i & S)) exchange<S>(x[i], x[i + S], std::make_integer_sequence<int, L>{});
+  }
+  if constexpr (S > 1) transpose<S / 2>(x);
+}
+
+/// `rows` rows of `cols` numbers → panels with a row for each of the cols, times `factor`; columns from `rows` to `padded` are zero.
+template <class Tl, class T, class A = typename Tl::A>
+FRAMEGRAD_INLINE void pack_across(const T* from, Index row_stride, Index rows, Index cols, Index padded, A factor, Panels<A> to) {
+  using V = typename Tl::V;
+  constexpr int L = Tl::L;
+  for (Index i = 0; i < padded; i += L) {
+    each<V>(cols, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
+      V x[L];
+#pragma GCC unroll 16
+      for (int r = 0; r < L; ++r) x[r] = i + r < rows ? l.load(from + (i + r) * row_stride) * V(factor) : V(0);
+      transpose<L / 2>(x);
+      A* column = to.template at<Tl>(l.index, i);
+#pragma GCC unroll 16
+      for (int r = 0; r < L; ++r) {
+        if (r < l.count) detail::store_all(column + r * Tl::W, x[r]);
+      }
+    });
+  }
+}
+
+/// Panels → rows of T, row i times factor(i).
+template <class Tl, class T, class F, class A = typename Tl::A>
+FRAMEGRAD_INLINE void unpack(Panels<A> from, Index rows, Index cols, T* to, Index row_stride, F&& factor) {
+  using V = typename Tl::V;
+  for (Index i = 0; i < rows; ++i) {
+    const V f(factor(i));
+    each<V>(cols, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
+      l.store(to + i * row_stride, detail::load_all<V>(from.template at<Tl>(i, l.index)) * f);
+    });
+  }
+}
+
+enum class Left { plain, transposed };
+enum class Start { zero, add, scaled };  // C counts not at all, as it is, or row i times keep[i]
+
+/// C[M, N] ← start + A·B with A [M, K], or Aᵀ·B with A [K, M]; B [K, N]. M is rounded up to R, N to L: the rest is written too.
+template <class Tl, Left side>
+struct Multiply {
+  using A = typename Tl::A;
+  using V = typename Tl::V;
+  static constexpr int L = Tl::L, W = Tl::W;
+
+  template <int R, int N>
+  FRAMEGRAD_INLINE static void tile(Index K, const A* a, Index a_panel, const A* b, A* c, Start start, const A* keep) {
+    V acc[R][N];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) {
+        if (start == Start::zero) acc[r][n] = V(0);
+        else if (start == Start::add) acc[r][n] = detail::load_all<V>(c + r * W + n * L);
+        else acc[r][n] = detail::load_all<V>(c + r * W + n * L) * V(keep[r]);
+      }
+    }
+    const auto step = [&](const A* left) FRAMEGRAD_LAMBDA {
+      V right[N];
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) right[n] = detail::load_all<V>(b + n * L);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) {
+        const V l(left[side == Left::plain ? r * W : r]);
+#pragma GCC unroll 4
+        for (int n = 0; n < N; ++n) acc[r][n] = fma(l, right[n], acc[r][n]);
+      }
+      b += W;
+    };
+    if constexpr (side == Left::plain) {
+      for (Index k0 = 0; k0 < K; k0 += W, a += a_panel) {
+        const A* end = a + (K - k0 < W ? K - k0 : W);
+        for (const A* left = a; left != end; ++left) step(left);
+      }
+    } else {
+      for (Index k = 0; k < K; ++k) step(a + k * W);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) detail::store_all(c + r * W + n * L, acc[r][n]);
+    }
+  }
+
+  /// The columns of one panel: N vectors.
+  template <int N>
+  FRAMEGRAD_INLINE static void columns(Index M, Index K, Panels<A> a, const A* b, A* c, Start start, const A* keep) {
+    // A single vector leaves half of the registers free: twice the rows hide the latency of the sums.
+    constexpr int R = Tl::R, R2 = N == 1 && (side == Left::plain || W % (2 * R) == 0) ? 2 * R : R;
+    const auto left = [&](Index i) FRAMEGRAD_LAMBDA { return side == Left::plain ? a.data + i * W : a.template at<Tl>(0, i); };
+    Index i = 0;
+    for (; i + R2 <= M; i += R2) tile<R2, N>(K, left(i), a.rows * W, b, c + i * W, start, keep ? keep + i : nullptr);
+    for (; i < M; i += R) tile<R, N>(K, left(i), a.rows * W, b, c + i * W, start, keep ? keep + i : nullptr);
+  }
+
+  template <int B>
+  FRAMEGRAD_INLINE static void run(Index M, Index N, Index K, Panels<A> a, Panels<A> b, Panels<A> c, Start start, const A* keep) {
+    for (Index j = 0; j < N; j += W) {
+      const A* right = b.template at<Tl>(0, j);
+      A* out = c.template at<Tl>(0, j);
+      const Index vectors = (N - j + L - 1) / L;
+      if (vectors >= Tl::N) columns<Tl::N>(M, K, a, right, out, start, keep);
+      else if (vectors == 1) columns<1>(M, K, a, right, out, start, keep);
+      else columns<2>(M, K, a, right, out, start, keep);
+    }
+  }
+};
+
+/// A call, not an inlined copy, of a kernel for the instruction set that the caller already runs with.
+template <class K, int B, class... A>
+FRAMEGRAD_INLINE void call(const A&... a) {
+#if defined(__x86_64__)
+  if constexpr (B == 64) return run64<K>(a...);
+  if constexpr (B == 32) return run32<K>(a...);
+#endif
+  if constexpr (B == 16) run16<K>(a...);
+}
+
+template <class Tl, Left side, class A = typename Tl::A>
+FRAMEGRAD_INLINE void multiply(Index M, Index N, Index K, Panels<A> a, Panels<A> b, Panels<A> c, Start start,
+                               const A* keep = nullptr) {
+  call<Multiply<Tl, side>, Tl::V::bytes>(M, N, K, a, b, c, start, keep);
+}
+
+}  // namespace fg::inline FRAMEGRAD_ABI::cpu::attention

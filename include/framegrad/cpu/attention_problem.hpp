@@ -1,0 +1,109 @@
+// What attention is asked for: sizes, strided views, masks and bias, and how the work is cut into blocks.
+#pragma once
+
+#include <framegrad/cpu/attention_panel.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI::cpu {
+
+struct AttentionShape {
+  Index outer, inner, heads;  // outer·inner·heads sequences
+  Index queries, keys, head_dim;
+  double scale;
+};
+
+/// Rows of head_dim contiguous numbers: strides, in elements, of both batch indices, head and position.
+template <class T>
+struct AttentionView {
+  T* data = nullptr;
+  Index outer = 0, inner = 0, head = 0, row = 0;
+};
+
+/// Which keys a query sees. Each pointer may be null: all of them.
+struct AttentionMask {
+  const std::int32_t* key_lengths = nullptr;  // [outer]: keys from there on are not seen
+  const std::uint8_t* seen = nullptr;         // 0: this query does not see this key
+  Index outer = 0, inner = 0, head = 0, query = 0, key = 0;
+};
+
+/// Added to the scaled scores. Any stride may be 0.
+template <class T>
+struct AttentionBias {
+  T* data = nullptr;
+  Index outer = 0, inner = 0, head = 0, query = 0, key = 0;
+};
+
+namespace attention {
+
+/// A block of probabilities, 32 KiB of f32, and what it is made of stay in L2; a panel of it stays in L1.
+inline constexpr Index kQueries = 64, kKeys = 128;
+
+struct Sequence {
+  Index outer, inner, head;
+};
+
+template <class T>
+struct Problem {
+  using A = accum_t<T>;
+  AttentionShape shape;
+  AttentionMask mask;
+  AttentionBias<const T> bias;
+  AttentionView<const T> q, k, v;
+
+  Index sequences() const { return shape.outer * shape.inner * shape.heads; }
+  Index query_blocks() const { return (shape.queries + kQueries - 1) / kQueries; }
+  Index key_blocks() const { return (shape.keys + kKeys - 1) / kKeys; }
+  Sequence sequence(Index i) const { return {i / shape.heads / shape.inner, i / shape.heads % shape.inner, i % shape.heads}; }
+  Index query_count(Index q0) const { return shape.queries - q0 < kQueries ? shape.queries - q0 : kQueries; }
+  Index key_count(const Sequence& s, Index k0) const {
+    const Index left = seen_keys(s) - k0;
+    return left < 0 ? 0 : left < kKeys ? left : kKeys;
+  }
+  Index seen_keys(const Sequence& s) const {
+    if (shape.queries == 0 || !mask.key_lengths) return shape.queries == 0 ? 0 : shape.keys;
+    const Index n = mask.key_lengths[s.outer];
+    return n < 0 ? 0 : n < shape.keys ? n : shape.keys;
+  }
+  /// Something is added to the scores.
+  bool adds() const { return bias.data || mask.seen; }
+  /// Nanoseconds of `products` products of all queries of a sequence with all of its keys, at about 50 GFLOP/s.
+  double product_ns(int products) const { return 0.04 * products * double(shape.queries) * double(shape.keys) * double(shape.head_dim) + 500; }
+};
+
+template <class T> T* row(const AttentionView<T>& view, const Sequence& s, Index position) {
+  return view.data + s.outer * view.outer + s.inner * view.inner + s.head * view.head + position * view.row;
+}
+template <class M> Index offset(const M& m, const Sequence& s, Index query, Index key) {
+  return s.outer * m.outer + s.inner * m.inner + s.head * m.head + query * m.query + key * m.key;
+}
+
+/// A block of queries against a block of keys.
+struct Block {
+  Index q0, queries, k0, keys;
+};
+
+/// What is added to the scores of a block, keys × queries: the bias, and −∞ where a key is not seen.
+template <class Tl, class T, class A = typename Tl::A>
+FRAMEGRAD_INLINE void pack_added(const Problem<T>& p, const Sequence& s, const Block& b, Panels<A> to) {
+  constexpr A kUnseen = -std::numeric_limits<A>::infinity();
+  const Index padded = round_up(b.queries, Tl::kPad);
+  const T* bias = p.bias.data ? p.bias.data + offset(p.bias, s, b.q0, b.k0) : nullptr;
+  if (bias && p.bias.key == 1) {
+    pack_across<Tl>(bias, p.bias.query, b.queries, b.keys, padded, A(1), to);
+  } else {
+    for (Index k = 0; k < b.keys; ++k) {
+      for (Index q = 0; q < padded; ++q) {
+        *to.template at<Tl>(k, q) = bias && q < b.queries ? A(bias[q * p.bias.query + k * p.bias.key]) : A(0);
+      }
+    }
+  }
+  if (!p.mask.seen) return;
+  const std::uint8_t* seen = p.mask.seen + offset(p.mask, s, b.q0, b.k0);
+  for (Index k = 0; k < b.keys; ++k) {
+    for (Index q = 0; q < b.queries; ++q) {
+      if (!seen[q * p.mask.query + k * p.mask.key]) *to.template at<Tl>(k, q) = kUnseen;
+    }
+  }
+}
+
+}  // namespace attention
+}  // namespace fg::inline FRAMEGRAD_ABI::cpu
