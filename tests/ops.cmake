@@ -1,0 +1,15 @@
+# One executable for each file of tests/cases: ops_<case>. The checks (ops.cpp) are compiled once. Adding an op adds a file there.
+add_library(op_checks STATIC tests/ops.cpp)
+target_link_libraries(op_checks PUBLIC framegrad::framegrad GTest::gtest)
+
+file(GLOB case_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cases/*.hpp)
+foreach(case_file ${case_files})
+  get_filename_component(stem ${case_file} NAME_WE)
+  file(STRINGS ${case_file} lines REGEX "^struct [A-Za-z0-9]+Case ")
+  list(TRANSFORM lines REPLACE "^struct ([A-Za-z0-9]+Case) .*" "\\1")
+  list(JOIN lines "," names)
+  add_executable(ops_${stem} tests/op_one.cpp)
+  target_compile_definitions(ops_${stem} PRIVATE "FRAMEGRAD_CASE_FILE=\"cases/${stem}.hpp\"" "FRAMEGRAD_CASES=${names}")
+  target_link_libraries(ops_${stem} PRIVATE op_checks)
+  add_test(NAME ops_${stem} COMMAND ops_${stem})
+endforeach()

@@ -1,0 +1,417 @@
+// The driver of all cases of ops. Linked with one file of cases (op_one.cpp), it checks each case of it:
+//
+//   Value      in double: equal to the reference, and the same from plain, permuted and sliced inputs
+//   Gradient   in double: backward against differences of the function, from plain, permuted and sliced inputs
+//   Wanted     the gradient of one input alone is the one that it has among all
+//   Precision  f32, bf16 and half, forward and backward, against double, on every instruction set the machine has
+//   Threads    the same bits with one, two and three threads
+//   Refusal    wrong shapes throw ShapeError, and take no memory
+//   Meta       a run without memory gives the same shapes
+//
+// Rounding error that is granted in type T, with A = accum_t<T>, K terms in the longest sum and M the largest number in the tensor:
+//   forward    ε_T·|y| + ulps·ε_A·√K·M           one rounding of the result, and the sums' errors
+//   backward   (ε_T + 2·ε_T)·M + ulps·ε_A·√K·M   what was saved may have been rounded to T as well
+//   composed   ulps·ε_T·√K·M                     rounded to T in between
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <numeric>
+
+#include <framegrad/cpu/features.hpp>
+
+#include "op_case.hpp"
+
+namespace fg::test {
+namespace {
+
+using Values = std::vector<double>;  // of a tensor, in logical order
+
+/// Where an input lies in memory: dense, dense with its axes reversed, or as a part of a larger tensor with rotated axes.
+enum class Place { plain, permuted, sliced };
+constexpr Place kPlaces[] = {Place::plain, Place::permuted, Place::sliced};
+const char* name_of(Place p) { return p == Place::plain ? "plain" : p == Place::permuted ? "permuted" : "sliced"; }
+
+Shape base_sizes(const Shape& sizes, Place place) {
+  Shape s = sizes;
+  if (place == Place::permuted) std::reverse(s.begin(), s.end());
+  if (place == Place::sliced && s.rank() > 0) {
+    for (int i = 1; i < s.rank(); ++i) s[i] += 2;
+    s[0] = 2 * s[0] + 1;
+    std::rotate(s.begin(), s.begin() + 1, s.end());
+  }
+  return s;
+}
+AnyTensor view_of(const AnyTensor& base, const Shape& sizes, Place place) {
+  if (place == Place::plain || sizes.rank() == 0) return base;
+  const int rank = sizes.rank();
+  std::array<int, kMaxRank> axes{};
+  for (int i = 0; i < rank; ++i) axes[std::size_t(i)] = place == Place::permuted ? rank - 1 - i : (i + rank - 1) % rank;
+  AnyTensor t = base.permute(axes);
+  if (place == Place::permuted) return t;
+  t = t.slice(0, 1, std::max<Index>(1, 2 * sizes[0]), 2);
+  for (int i = 1; i < rank; ++i) t = t.slice(i, 1, 1 + sizes[i]);
+  return t;
+}
+
+Values values_of(const AnyTensor& t) {
+  const AnyTensor plain = AnyTensor::empty(Dtype::f64, t.sizes());
+  copy_into(plain, t.detach());
+  const auto* p = static_cast<const double*>(plain.raw());
+  return Values(p, p + plain.count());
+}
+AnyTensor tensor_of(const Values& v, const Shape& sizes, Dtype dtype) {
+  const AnyTensor wide = AnyTensor::empty(Dtype::f64, sizes);
+  std::copy(v.begin(), v.end(), static_cast<double*>(wide.raw()));
+  return converted(wide, dtype);
+}
+double largest(const Values& v) {
+  double m = 0;
+  for (const double x : v) m = std::max(m, std::abs(x));
+  return m;
+}
+
+/// Fills the allocator's free blocks with NaN, so that memory that an op forgot to write is seen.
+void poison() {
+  std::vector<std::shared_ptr<Storage>> blocks;
+  for (Index bytes = 64; bytes <= 8192; bytes += bytes <= 1024 ? 64 : 512)
+    for (int i = 0; i < 6; ++i) {
+      blocks.push_back(std::make_shared<Storage>(bytes, kCpu));
+      std::memset(blocks.back()->data(), 0xff, std::size_t(bytes));
+    }
+}
+
+struct Result {
+  std::vector<Values> outputs, gradients;  // a gradient is empty where none was asked for or can be
+  std::vector<Shape> output_sizes;
+};
+
+/// One case at one set of shapes.
+class Run {
+ public:
+  Run(const OpCase& c, const Shapes& shapes) : case_(c), shapes_(shapes) {
+    const auto dtypes = c.dtypes(c.types.front(), shapes.size());
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+      inputs_.emplace_back(std::size_t(count(shapes[i])));
+      for (std::size_t j = 0; j < inputs_[i].size(); ++j) inputs_[i][j] = c.input(int(i), Index(j), shapes);
+      wanted_.push_back(!(shapes[i] == kAbsent) && is_floating_dtype(dtypes[i]) && c.differentiable(int(i)));
+    }
+  }
+
+  std::vector<Values>& inputs() { return inputs_; }
+  const std::vector<bool>& wanted() const { return wanted_; }
+  bool any_wanted() const { return std::find(wanted_.begin(), wanted_.end(), true) != wanted_.end(); }
+
+  /// The inputs rounded to a type, so that every type computes the same thing.
+  void round_to(Dtype dtype) {
+    const auto dtypes = case_.dtypes(dtype, shapes_.size());
+    for (std::size_t i = 0; i < inputs_.size(); ++i)
+      if (!inputs_[i].empty()) inputs_[i] = values_of(tensor_of(inputs_[i], shapes_[i], dtypes[i]));
+  }
+
+  Result operator()(Dtype dtype, Place place, const std::vector<bool>& wanted) const {
+    const auto dtypes = case_.dtypes(dtype, shapes_.size());
+    Tensors bases(inputs_.size()), views(inputs_.size());
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      if (shapes_[i] == kAbsent) continue;
+      bases[i] = AnyTensor::empty(dtypes[i], base_sizes(shapes_[i], place));
+      std::memset(bases[i].raw(), 0, std::size_t(bases[i].bytes()));
+      copy_into(view_of(bases[i], shapes_[i], place), tensor_of(inputs_[i], shapes_[i], dtypes[i]));
+      if (wanted[i]) bases[i] = variable(bases[i]);
+      views[i] = view_of(bases[i], shapes_[i], place);
+    }
+    poison();
+    const Tensors y = case_.run(dtype, views);
+    Result r;
+    std::vector<std::pair<AnyTensor, AnyTensor>> seeds;
+    for (std::size_t k = 0; k < y.size(); ++k) {
+      r.outputs.push_back(values_of(y[k]));
+      r.output_sizes.push_back(y[k].sizes());
+      if (y[k].requires_grad()) seeds.emplace_back(y[k], tensor_of(weights(k, y[k].count()), y[k].sizes(), y[k].dtype()));
+    }
+    if (!seeds.empty()) {
+      poison();
+      BackwardWalk::run(seeds);
+    }
+    r.gradients.resize(inputs_.size());
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      if (!wanted[i] || !grad(bases[i]).defined()) continue;
+      const AnyTensor whole = grad(bases[i]), part = view_of(whole, shapes_[i], place);
+      r.gradients[i] = values_of(part);
+      copy_into(part, tensor_of(Values(r.gradients[i].size(), 0.0), shapes_[i], part.dtype()));
+      EXPECT_EQ(largest(values_of(whole)), 0) << "gradient of input " << i << " outside of what the op saw, " << name_of(place);
+    }
+    return r;
+  }
+
+  /// Σ weights·outputs, in double.
+  double loss() const {
+    const NoGrad off;
+    Tensors in(inputs_.size());
+    const auto dtypes = case_.dtypes(Dtype::f64, shapes_.size());
+    for (std::size_t i = 0; i < inputs_.size(); ++i)
+      if (!(shapes_[i] == kAbsent)) in[i] = tensor_of(inputs_[i], shapes_[i], dtypes[i]);
+    const Tensors y = case_.run(Dtype::f64, in);
+    double sum = 0;
+    for (std::size_t k = 0; k < y.size(); ++k) {
+      if (!is_floating_dtype(y[k].dtype())) continue;
+      const Values v = values_of(y[k]), w = weights(k, y[k].count());
+      sum = std::inner_product(v.begin(), v.end(), w.begin(), sum);
+    }
+    return sum;
+  }
+
+  Tensors plain_inputs(Dtype dtype, Device device) const {
+    const auto dtypes = case_.dtypes(dtype, shapes_.size());
+    Tensors in(inputs_.size());
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      if (shapes_[i] == kAbsent) continue;
+      in[i] = device == kCpu ? tensor_of(inputs_[i], shapes_[i], dtypes[i]) : AnyTensor::empty(dtypes[i], shapes_[i], device);
+      if (wanted_[i]) in[i] = variable(in[i]);
+    }
+    return in;
+  }
+
+  std::string where() const {
+    std::string s = " at";
+    for (const Shape& shape : shapes_) s += " " + (shape == kAbsent ? std::string("absent") : shape.str());
+    return s;
+  }
+
+ private:
+  // ∂L/∂output: multiples of 1/64, exact in every type.
+  static Values weights(std::size_t output, Index n) {
+    Values w(static_cast<std::size_t>(n));
+    for (std::size_t i = 0; i < w.size(); ++i) w[i] = std::round(64 * uniform(100 + int(output), Index(i))) / 64;
+    return w;
+  }
+
+  const OpCase& case_;
+  const Shapes& shapes_;
+  std::vector<Values> inputs_;
+  std::vector<bool> wanted_;
+};
+
+/// |a − b| ≤ relative·|b| + absolute everywhere; says where not. NaN is equal to NaN alone.
+void expect_near(const Values& a, const Values& b, double relative, double absolute, const std::string& what) {
+  ASSERT_EQ(a.size(), b.size()) << what;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i]))) continue;
+    const double bound = relative * std::abs(b[i]) + absolute;
+    ASSERT_LE(std::abs(a[i] - b[i]), bound) << what << ", element " << i << ": " << a[i] << ", expected " << b[i];
+    ASSERT_FALSE(std::isnan(a[i]) || std::isnan(b[i])) << what << ", element " << i << ": " << a[i] << ", expected " << b[i];
+  }
+}
+void expect_same_bits(const std::vector<Values>& a, const std::vector<Values>& b, const std::string& what) {
+  ASSERT_EQ(a.size(), b.size()) << what;
+  for (std::size_t k = 0; k < a.size(); ++k) {
+    ASSERT_EQ(a[k].size(), b[k].size()) << what << ", tensor " << k;
+    for (std::size_t i = 0; i < a[k].size(); ++i)
+      ASSERT_EQ(std::bit_cast<std::uint64_t>(a[k][i]), std::bit_cast<std::uint64_t>(b[k][i]))
+          << what << ", tensor " << k << ", element " << i << ": " << a[k][i] << " and " << b[k][i];
+  }
+}
+
+bool has_double(const OpCase& c) { return std::find(c.types.begin(), c.types.end(), Dtype::f64) != c.types.end(); }
+
+constexpr double kSumError = 1e-11;  // what rearranged sums in double may differ by
+
+void check_value(const OpCase& c) {
+  for (const Shapes& shapes : c.correct) {
+    const Run run(c, shapes);
+    const std::vector<bool> none(shapes.size(), false);
+    const Result plain = run(c.types.front(), Place::plain, none);
+    for (const Place place : {Place::permuted, Place::sliced}) {
+      const Result r = run(c.types.front(), place, none);
+      ASSERT_EQ(r.outputs.size(), plain.outputs.size());
+      for (std::size_t k = 0; k < r.outputs.size(); ++k) {
+        ASSERT_EQ(r.output_sizes[k], plain.output_sizes[k]) << c.name << run.where() << ", " << name_of(place);
+        expect_near(r.outputs[k], plain.outputs[k], 0, kSumError * largest(plain.outputs[k]), text(c.name, run.where(), ", ", name_of(place), " against plain, output ", k));
+      }
+    }
+    if (!c.reference) continue;
+    const Tensors expected = c.reference(run.plain_inputs(Dtype::f64, kCpu));
+    ASSERT_EQ(expected.size(), plain.outputs.size()) << c.name;
+    for (std::size_t k = 0; k < expected.size(); ++k) {
+      ASSERT_EQ(expected[k].sizes(), plain.output_sizes[k]) << c.name << run.where() << ": shape of output " << k;
+      const Values v = values_of(expected[k]);
+      expect_near(plain.outputs[k], v, 0, kSumError * largest(v), text(c.name, run.where(), ", output ", k, " against the reference"));
+    }
+  }
+}
+
+void check_gradient(const OpCase& c) {
+  constexpr double kStep = 5e-4, kRelative = 1e-6;  // four points a derivative: their error goes with the step's fourth power
+  constexpr std::size_t kMost = 300;                // elements looked at in an input
+  for (const Shapes& shapes : c.correct) {
+    Run run(c, shapes);
+    if (!run.any_wanted()) continue;
+    std::vector<Result> by_place;
+    for (const Place place : kPlaces) by_place.push_back(run(Dtype::f64, place, run.wanted()));
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+      if (!run.wanted()[i] || run.inputs()[i].empty()) continue;
+      Values& x = run.inputs()[i];
+      const std::size_t every = (x.size() + kMost - 1) / kMost;
+      std::vector<std::pair<std::size_t, double>> differences;
+      double scale = 0;
+      for (std::size_t j = 0; j < x.size(); j += every) {
+        const double at = x[j];
+        const auto loss = [&](double step) {
+          x[j] = at + step * kStep;
+          return run.loss();
+        };
+        const double d = (8 * (loss(1) - loss(-1)) - (loss(2) - loss(-2))) / (12 * kStep);
+        x[j] = at;
+        differences.emplace_back(j, d);
+        scale = std::max(scale, std::abs(d));
+      }
+      for (const Place place : kPlaces) {
+        const Values& g = by_place[std::size_t(place)].gradients[i];
+        ASSERT_EQ(g.size(), x.size()) << c.name << run.where() << ", " << name_of(place) << ": no gradient reached input " << i;
+        for (const auto& [j, d] : differences)
+          ASSERT_NEAR(g[j], d, kRelative * scale + 1e-9) << c.name << run.where() << ", " << name_of(place) << ": gradient of input " << i << " at element " << j
+                                                         << ": backward gives " << g[j] << ", differences " << d;
+      }
+    }
+  }
+}
+
+void check_wanted(const OpCase& c) {
+  for (const Shapes& shapes : c.correct) {
+    const Run run(c, shapes);
+    if (!run.any_wanted()) continue;
+    const Result all = run(Dtype::f64, Place::plain, run.wanted());
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+      if (!run.wanted()[i]) continue;
+      std::vector<bool> alone(shapes.size(), false);
+      alone[i] = true;
+      const Result one = run(Dtype::f64, Place::plain, alone);
+      for (std::size_t j = 0; j < shapes.size(); ++j)
+        ASSERT_TRUE(j == i || one.gradients[j].empty()) << c.name << run.where() << ": input " << j << " got a gradient that nobody wants";
+      expect_near(one.gradients[i], all.gradients[i], 0, kSumError * largest(all.gradients[i]), text(c.name, run.where(), ": gradient of input ", i, " alone"));
+    }
+  }
+}
+
+void check_precision(const OpCase& c) {
+  const cpu::Isa before = cpu::isa();
+  for (const Shapes& shapes : c.correct) {
+    const double root = std::sqrt(c.terms(shapes));
+    for (const Dtype dtype : c.types) {
+      double eps = 0;
+      visit_dtype(dtype, [&]<class T>(T) { eps = double(float(std::numeric_limits<T>::epsilon())); });
+      const bool wide = dtype == Dtype::f32 || dtype == Dtype::f64;
+      const double accumulated = wide ? eps : double(std::numeric_limits<float>::epsilon());
+      Run run(c, shapes);
+      run.round_to(dtype);
+      cpu::set_isa(before);
+      const Result exact = run(has_double(c) ? Dtype::f64 : c.types.front(), Place::plain, run.wanted());
+      for (int path = 0; path < cpu::kIsas; ++path) {
+        if (!cpu::supported(cpu::Isa(path))) continue;
+        cpu::set_isa(cpu::Isa(path));
+        const Result r = run(dtype, Place::plain, run.wanted());
+        const std::string where = text(c.name, " in ", name_of(dtype), " on ", cpu::Isa(path), run.where());
+        for (std::size_t k = 0; k < r.outputs.size(); ++k) {
+          const double sums = (c.composed ? eps : accumulated) * c.ulps * root * largest(exact.outputs[k]);
+          expect_near(r.outputs[k], exact.outputs[k], wide ? 0 : eps, sums, text(where, ", output ", k));
+        }
+        for (std::size_t i = 0; i < shapes.size(); ++i) {
+          const double scale = largest(exact.gradients[i]);
+          const double sums = (c.composed ? eps : accumulated) * c.backward_ulps * root * scale;
+          expect_near(r.gradients[i], exact.gradients[i], 0, (wide ? 0 : 3 * eps * scale) + sums, text(where, ", gradient of input ", i));
+        }
+      }
+    }
+  }
+  cpu::set_isa(before);
+}
+
+void check_threads(const OpCase& c) {
+  Cases all = c.threads;
+  if (all.empty() && !c.timed.empty()) {
+    const auto size = [](const Shapes& s) { return std::accumulate(s.begin(), s.end(), Index(0), [](Index n, const Shape& x) { return n + count(x); }); };
+    all = {*std::min_element(c.timed.begin(), c.timed.end(), [&](const Shapes& a, const Shapes& b) { return size(a) < size(b); })};
+    constexpr Index kMost = Index(16) << 20;
+    if (size(all.front()) > kMost) all.clear();
+  }
+  if (all.empty()) GTEST_SKIP() << c.name << " has neither `threads` nor `timed` shapes of a size to test with";
+  const int before = threads();
+  for (const Shapes& shapes : all)
+    for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+      if (std::find(c.types.begin(), c.types.end(), dtype) == c.types.end()) continue;
+      const Run run(c, shapes);
+      set_threads(1);
+      const Result one = run(dtype, Place::plain, run.wanted());
+      for (const int n : {2, 3}) {
+        set_threads(n);
+        const Result several = run(dtype, Place::plain, run.wanted());
+        expect_same_bits(several.outputs, one.outputs, text(c.name, " in ", name_of(dtype), run.where(), ": outputs of 1 and ", n, " threads"));
+        expect_same_bits(several.gradients, one.gradients, text(c.name, " in ", name_of(dtype), run.where(), ": gradients of 1 and ", n, " threads"));
+      }
+    }
+  set_threads(before);
+}
+
+void check_refusal(const OpCase& c) {
+  for (const Shapes& shapes : c.reject) {
+    const Run run(c, shapes);
+    const Tensors in = run.plain_inputs(c.types.front(), kCpu);
+    auto& memory = Allocator::instance();
+    memory.reset_peak();
+    const Index before = memory.use().used_bytes;
+    EXPECT_THROW(c.run(c.types.front(), in), ShapeError) << c.name << run.where();
+    EXPECT_TRUE(c.composed || memory.use().peak_bytes == before) << c.name << run.where() << ": took memory before it refused";
+  }
+}
+
+void check_meta(const OpCase& c) {
+  for (const Shapes& shapes : c.correct) {
+    const Run run(c, shapes);
+    const Tensors real = c.run(c.types.front(), run.plain_inputs(c.types.front(), kCpu));
+    const Tensors in = run.plain_inputs(c.types.front(), kMeta), meta = c.run(c.types.front(), in);
+    ASSERT_EQ(meta.size(), real.size()) << c.name << run.where();
+    std::vector<std::pair<AnyTensor, AnyTensor>> seeds;
+    for (std::size_t k = 0; k < meta.size(); ++k) {
+      EXPECT_TRUE(meta[k].is_meta()) << c.name << run.where() << ", output " << k;
+      EXPECT_EQ(meta[k].sizes(), real[k].sizes()) << c.name << run.where() << ", output " << k;
+      EXPECT_EQ(meta[k].dtype(), real[k].dtype()) << c.name << run.where() << ", output " << k;
+      if (meta[k].requires_grad()) seeds.emplace_back(meta[k], AnyTensor::empty(meta[k].dtype(), meta[k].sizes(), kMeta));
+    }
+    if (!seeds.empty()) BackwardWalk::run(seeds);
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+      if (!run.wanted()[i] || !grad(in[i]).defined()) continue;
+      EXPECT_EQ(grad(in[i]).sizes(), shapes[i]) << c.name << run.where() << ", gradient of input " << i;
+    }
+  }
+}
+
+class CaseTest : public ::testing::Test {
+ public:
+  CaseTest(const OpCase& c, void (*check)(const OpCase&)) : case_(c), check_(check) {}
+  void TestBody() override { check_(case_); }
+
+ private:
+  const OpCase& case_;
+  void (*check_)(const OpCase&);
+};
+
+void add_tests(const OpCase& c) {
+  const auto add = [&](const char* name, void (*check)(const OpCase&)) {
+    ::testing::RegisterTest(c.name.c_str(), name, nullptr, nullptr, __FILE__, __LINE__, [&c, check]() -> ::testing::Test* { return new CaseTest(c, check); });
+  };
+  add("Value", check_value);
+  if (has_double(c)) add("Gradient", check_gradient), add("Wanted", check_wanted);
+  add("Precision", check_precision);
+  add("Threads", check_threads);
+  if (!c.reject.empty()) add("Refusal", check_refusal);
+  add("Meta", check_meta);
+}
+
+}  // namespace
+}  // namespace fg::test
+
+int main(int argc, char** argv) {
+  ::testing::InitGoogleTest(&argc, argv);
+  const auto all = fg::test::cases();
+  for (const auto& c : all) fg::test::add_tests(c);
+  return RUN_ALL_TESTS();
+}
