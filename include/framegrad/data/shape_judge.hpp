@@ -3,7 +3,7 @@
 //   tracks    objects by color, one centroid a frame (shape_tracks.hpp)
 //   motion    a line fitted to the track says how far the object went; it moves if that is over half of a mover's travel
 //   figure    cosine between the object's cover and a smoothed stencil of each figure, at three radii around the one that its
-//             area says and at angles all round. A spinner's stencil turns steadily, any other's stays: the better counts.
+//             area says, sharp and soft. A spinner's stencil turns steadily, any other's stays upright: the better counts.
 //   size      by area, against the geometric mean of the figure's two sizes
 //
 // An object that is absent in many frames, jumps, or resembles no figure is read as such and counts as wrong.
@@ -49,12 +49,14 @@ namespace detail {
 
 inline constexpr double kLikeness = 0.80;      // below, it is no figure
 inline constexpr double kWander = 0.08;        // above, it jumps
-inline constexpr double kSpinMargin = 0.006;   // by how much turning must explain the frames better than staying
+inline constexpr double kSpinMargin = 0.0012;  // by how much turning must explain the frames better than staying: twice blurred,
+                                               // a small square has 0.005 where it spins, -0.0026 where it stays
 
-/// A figure of radius r pixels at four cells a pixel, each cell the mean over a pixel around it, smoothed as `Reading` is.
+/// A figure of radius r pixels at four cells a pixel, each cell the mean over a pixel around it, smoothed as `Reading` is and
+/// `blurs` times more: a film may be softer than the data set's.
 class Stencil {
  public:
-  Stencil(Figure figure, double r) : half_(Index((1.5 * r + 4) * kCells)), n_(2 * half_ + 1) {
+  Stencil(Figure figure, double r, int blurs) : half_(Index((1.5 * r + 4) * kCells)), n_(2 * half_ + 1) {
     Pose p{0, 0, std::int64_t(r * 256), std::int64_t(r * 256 * kCrossBar), 16384, 0};
     cells_.resize(std::size_t(n_ * n_));
     for (Index y = 0; y < n_; ++y)
@@ -65,7 +67,10 @@ class Stencil {
                                           : figure == Figure::cross  ? inside<Figure::cross>(u, v, p)
                                                                      : inside<Figure::triangle>(u, v, p);
       }
-    for (Index i = 0; i < n_; ++i) pass(cells_.data() + i * n_, 1), pass(cells_.data() + i, n_);
+    constexpr std::array<float, 13> once = {0.5f, 1, 1, 1, 1.5f, 2, 2, 2, 1.5f, 1, 1, 1, 0.5f};  // a pixel's mean, then [1 2 1]/4
+    constexpr std::array<float, 9> again = {1, 0, 0, 0, 2, 0, 0, 0, 1};                           // [1 2 1]/4 alone
+    convolve(once, 16);
+    for (int i = 0; i < blurs; ++i) convolve(again, 4);
   }
   /// At (u, v) pixels from the centre.
   float operator()(float u, float v) const {
@@ -75,15 +80,19 @@ class Stencil {
 
  private:
   static constexpr Index kCells = 4;
-  void pass(float* p, Index stride) {  // the mean over a pixel, convolved with [1 2 1]/4
-    static constexpr float kernel[] = {0.5f, 1, 1, 1, 1.5f, 2, 2, 2, 1.5f, 1, 1, 1, 0.5f};
-    std::vector<float> line(std::size_t(n_ + 12), 0.0f);
-    for (Index i = 0; i < n_; ++i) line[std::size_t(i + 6)] = p[i * stride];
-    for (Index i = 0; i < n_; ++i) {
-      float s = 0;
-      for (Index k = 0; k < 13; ++k) s += kernel[k] * line[std::size_t(i + k)];
-      p[i * stride] = s / 16;
-    }
+  template <std::size_t N>
+  void convolve(const std::array<float, N>& kernel, float sum) {
+    std::vector<float> line(std::size_t(n_) + N, 0.0f);
+    for (const auto& [step, stride] : {std::pair{n_, Index(1)}, std::pair{Index(1), n_}})
+      for (Index row = 0; row < n_; ++row) {
+        float* p = cells_.data() + row * step;
+        for (Index i = 0; i < n_; ++i) line[std::size_t(i) + N / 2] = p[i * stride];
+        for (Index i = 0; i < n_; ++i) {
+          float s = 0;
+          for (std::size_t k = 0; k < N; ++k) s += kernel[k] * line[std::size_t(i) + k];
+          p[i * stride] = s / sum;
+        }
+      }
   }
   Index half_, n_;
   std::vector<float> cells_;
@@ -112,8 +121,8 @@ struct Patches {
     }
   }
 
-  Likeness likeness(Figure figure, double r) const {
-    const Stencil stencil(figure, r);
+  Likeness likeness(Figure figure, double r, int blurs) const {
+    const Stencil stencil(figure, r, blurs);
     constexpr int kStep = 10;                                                                      // degrees
     const int angles = figure == Figure::circle ? 1 : (figure == Figure::triangle ? 120 : 90) / kStep;  // up to symmetry
     std::vector<std::vector<double>> cosine(frames.size(), std::vector<double>(std::size_t(angles)));
@@ -137,7 +146,7 @@ struct Patches {
     };
     Likeness best;
     for (int start = 0; start < angles; ++start) {
-      best.staying = std::max(best.staying, mean(start, 0));
+      if (std::min(start, angles - start) * kStep <= 20) best.staying = std::max(best.staying, mean(start, 0));  // upright
       for (int turn = 60; angles > 1 && turn <= 240; turn += kStep)
         best.spinning = std::max({best.spinning, mean(start, turn), mean(start, -turn)});
     }
@@ -208,14 +217,15 @@ inline Detected read_object(const Reading& film, const Track& track) {
   const double way = std::max(std::abs(o.dx), std::abs(o.dy)), half_travel = 0.5 * kTravel / kUnit;
   const bool moves = film.frames > 1 && way > half_travel;
 
-  Patches patches(film, track, 1.5 * std::sqrt(o.area / 2) + 2);
+  const Patches patches(film, track, 1.5 * std::sqrt(o.area / 2) + 2);
   double runner_up = 0, turning = 0;
   for (std::size_t k = 0; k < kFigures.size(); ++k) {
     Likeness best;
-    for (const double scale : {0.9, 1.0, 1.1}) {
-      const Likeness l = patches.likeness(Figure(k), scale * std::sqrt(o.area / unit_area(Figure(k))));
-      best.staying = std::max(best.staying, l.staying), best.spinning = std::max(best.spinning, l.spinning);
-    }
+    for (const double scale : {0.9, 1.0, 1.1})
+      for (const int blurs : {0, 2}) {
+        const Likeness l = patches.likeness(Figure(k), scale * std::sqrt(o.area / unit_area(Figure(k))), blurs);
+        best.staying = std::max(best.staying, l.staying), best.spinning = std::max(best.spinning, l.spinning);
+      }
     const double score = moves ? best.staying : std::max(best.staying, best.spinning);
     if (score > o.likeness) {
       runner_up = std::exchange(o.likeness, score);
@@ -231,7 +241,7 @@ inline Detected read_object(const Reading& film, const Track& track) {
   const bool across = std::abs(o.dx) > std::abs(o.dy);
   o.motion = moves ? (across ? (o.dx < 0 ? Motion::left : Motion::right) : (o.dy < 0 ? Motion::up : Motion::down))
                    : (turning > kSpinMargin ? Motion::spins : Motion::still);
-  o.motion_confidence = film.frames == 1 ? 0 : moves ? clamp01(way / half_travel - 1) : clamp01(std::abs(turning / kSpinMargin - 1));
+  o.motion_confidence = film.frames == 1 ? 0 : moves ? clamp01(way / half_travel - 1) : clamp01(std::abs(turning - kSpinMargin) / 0.005);
   return o;
 }
 
