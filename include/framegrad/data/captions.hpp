@@ -9,6 +9,7 @@
 // passed over. A list is read whole or refused, with the line.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -144,34 +145,36 @@ inline void check_caption_row(const CaptionRow& row, const std::string& where) {
   check<FileError>(row.start_s < row.end_s, where, "starts at ", row.start_s, " s and ends at ", row.end_s, " s");
 }
 
+/// What the columns of the first record are, or nothing if it is no header.
+inline std::optional<std::vector<CaptionColumn>> caption_header(const CaptionRecord& record, const std::string& where) {
+  std::vector<CaptionColumn> columns;
+  for (const auto& field : record.fields) columns.push_back(caption_column(field));
+  const auto count = [&](CaptionColumn c) { return std::count(columns.begin(), columns.end(), c); };
+  if (count(CaptionColumn::path) == 0 || count(CaptionColumn::caption) == 0) return std::nullopt;
+  for (const auto c : columns) check<FileError>(c == CaptionColumn::other || count(c) == 1, where, "two columns of the header mean the same");
+  return columns;
+}
+
 inline std::vector<CaptionRow> table_captions(std::string_view text, CaptionFormat format, const std::string& name) {
   CaptionTable table(text, format, name);
   std::vector<CaptionColumn> columns;
   std::vector<CaptionRow> rows;
-  std::size_t width = 0;
-  while (auto record = table.next()) {
+  while (const auto record = table.next()) {
     const std::string where = fg::text(name, ": line ", record->line);
+    const auto& fields = record->fields;
     if (columns.empty()) {
-      bool path = false, caption = false;
-      for (const auto& field : record->fields) {
-        columns.push_back(caption_column(field));
-        for (std::size_t i = 0; i + 1 < columns.size(); ++i)
-          check<FileError>(columns[i] != columns.back() || columns[i] == CaptionColumn::other || !(path && caption), where,
-                           "two columns mean the same: ", field);
-        path |= columns.back() == CaptionColumn::path;
-        caption |= columns.back() == CaptionColumn::caption;
+      if (auto header = caption_header(*record, where)) {
+        columns = std::move(*header);
+        continue;
       }
-      width = columns.size();
-      if (path && caption) continue;
-      columns.assign(width, CaptionColumn::other);
-      columns[0] = CaptionColumn::path;
-      check<FileError>(width >= 2, where, "one column, needed are a path and a caption");
-      columns[1] = CaptionColumn::caption;
+      check<FileError>(fields.size() >= 2, where, "one column, needed are a path and a caption");
+      columns.assign(fields.size(), CaptionColumn::other);
+      columns[0] = CaptionColumn::path, columns[1] = CaptionColumn::caption;
     }
-    check<FileError>(record->fields.size() == width, where, record->fields.size(), " fields, the first line has ", width);
+    check<FileError>(fields.size() == columns.size(), where, fields.size(), " fields, the first line has ", columns.size());
     CaptionRow row;
     row.line = record->line;
-    for (std::size_t i = 0; i < width; ++i) set_caption_field(row, columns[i], record->fields[i], where);
+    for (std::size_t i = 0; i < columns.size(); ++i) set_caption_field(row, columns[i], fields[i], where);
     check_caption_row(row, where);
     rows.push_back(std::move(row));
   }

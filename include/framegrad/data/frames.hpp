@@ -142,7 +142,7 @@ T pixel(float v) {
 template <class T>
 void resize(const T* x, Index H, Index W, T* y, Index h, Index w, Index C, Resize how, double scale = 0) {
   check_shape(H > 0 && W > 0 && h > 0 && w > 0 && C > 0, "resize", H, "x", W, " to ", h, "x", w, " with ", C, " channels");
-  check_shape(scale >= 0 && (double(h) - 0.5) * scale < double(H) && (double(w) - 0.5) * scale < double(W), "resize", h, "x", w,
+  check_shape(scale >= 0 && (double(h) - 0.5) * scale <= double(H) && (double(w) - 0.5) * scale <= double(W), "resize", h, "x", w,
               " pixels of size ", scale, " reach past ", H, "x", W);
   const detail::Taps rows = detail::taps(how, H, h, scale != 0 ? scale : double(H) / double(h));
   const detail::Taps cols = detail::taps(how, W, w, scale != 0 ? scale : double(W) / double(w));

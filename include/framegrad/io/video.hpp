@@ -122,7 +122,7 @@ class VideoReader {
  private:
   // Containers and pictures that hold their own data. Names are FFmpeg's.
   static constexpr const char* kFormats =
-      "mov,matroska,avi,gif,apng,ogg,flv,mpegts,mpeg,asf,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,ppm_pipe,tiff_pipe";
+      "mov,matroska,avi,gif,apng,ogg,flv,mpegts,mpeg,asf,image2,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,ppm_pipe,tiff_pipe";
   static constexpr int kMaxProbedStreams = 64;
   static constexpr int kMaxErrorsAtEnd = 256;   // while the decoder gives out its last frames
 
@@ -132,12 +132,13 @@ class VideoReader {
 
   void open() {
     av::silence_log();
-    damaged_ = 0, errors_at_end_ = 0, draining_ = pending_ = false;
+    damaged_ = 0, errors_at_end_ = 0, draining_ = pending_ = false, fresh_ = true;
     codec_.reset(), input_.reset();
 
     av::Options options;
     options.set("protocol_whitelist", "file");
     options.set("format_whitelist", kFormats);
+    options.set("pattern_type", "none");   // a % in a picture's name is a %, not a row of files
     options.set("max_streams", std::to_string(kMaxProbedStreams));
     AVFormatContext* raw = nullptr;
     av::check_av(avformat_open_input(&raw, ("file:" + path_).c_str(), nullptr, options.get()), path_, "can't open it as a video");
@@ -210,6 +211,8 @@ class VideoReader {
     // A frame of these is painted over the one before; only the first stands alone.
     if (codec_->codec_id == AV_CODEC_ID_GIF || codec_->codec_id == AV_CODEC_ID_APNG) return false;
     if (target <= 0) return false;
+    // The first packet may tell the decoder what none after it does (which x264 wrote it: FFmpeg reads 4:4:4 by that).
+    if (fresh_ && !decode()) return false;
     const std::int64_t at = av_rescale_q(target + start_us_, AV_TIME_BASE_Q, stream_->time_base);
     if (av_seek_frame(input_.get(), stream_->index, at, AVSEEK_FLAG_BACKWARD) < 0) return false;
     avcodec_flush_buffers(codec_.get());
@@ -223,6 +226,7 @@ class VideoReader {
     for (;;) {
       const int got = avcodec_receive_frame(codec_.get(), frame_.get());
       if (got == 0) {
+        fresh_ = false;
         const std::int64_t t = frame_->best_effort_timestamp;
         time_us_ = t == AV_NOPTS_VALUE ? time_us_ + step_us_ : av_rescale_q(t, stream_->time_base, AV_TIME_BASE_Q) - start_us_;
         return true;
@@ -292,7 +296,7 @@ class VideoReader {
   av::Scaler scaler_;
   detail::Orientation orientation_;
   int stored_width_ = 0, stored_height_ = 0, errors_at_end_ = 0;
-  bool draining_ = false, pending_ = false;   // no more packets; frame_ waits for next()
+  bool fresh_ = true, draining_ = false, pending_ = false;   // nothing decoded yet; no more packets; frame_ waits for next()
   std::int64_t start_us_ = 0, step_us_ = 0, time_us_ = 0, skip_until_us_ = std::numeric_limits<std::int64_t>::min();
   Index damaged_ = 0;
 };

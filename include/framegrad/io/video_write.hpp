@@ -27,7 +27,8 @@ class VideoWriter {
               double fps, const Setup& setup, av::Options& muxer_options)
       : name_(std::move(name)), width_(width), height_(height) {
     AVFormatContext* raw = nullptr;
-    av::check_av(avformat_alloc_output_context2(&raw, nullptr, muxer, nullptr), name_, "can't write this format");
+    const std::string url = "file:" + path;   // the muxer opens it again to move the index to the front
+    av::check_av(avformat_alloc_output_context2(&raw, nullptr, muxer, url.c_str()), name_, "can't write this format");
     output_.reset(raw);
     raw->flags |= AVFMT_FLAG_BITEXACT;
 
@@ -56,7 +57,7 @@ class VideoWriter {
     scaler_ = av::owned<av::Scaler>(sws_getContext(c.width, c.height, AV_PIX_FMT_RGB24, c.width, c.height, c.pix_fmt,
                                                    SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP, nullptr, nullptr, nullptr));
 
-    av::check_av(avio_open(&raw->pb, ("file:" + path).c_str(), AVIO_FLAG_WRITE), name_, "can't open it for writing");
+    av::check_av(avio_open(&raw->pb, url.c_str(), AVIO_FLAG_WRITE), name_, "can't open it for writing");
     av::check_av(avformat_write_header(raw, muxer_options.get()), name_, "can't write its header");
   }
 
@@ -92,6 +93,8 @@ class VideoWriter {
     auto frame = av::owned<av::Frame>(av_frame_alloc());
     frame->format = format, frame->width = int(width_), frame->height = int(height_);
     av::check_av(av_frame_get_buffer(frame.get(), 0), name_, "no memory for a picture");
+    for (const AVBufferRef* b : frame->buf)   // the margins are read too: undefined bytes there end up in the file
+      if (b) std::memset(b->data, 0, b->size);
     return frame;
   }
 
@@ -147,6 +150,7 @@ inline void write_mp4(const std::string& path, const Film& film, double fps, con
     c.colorspace = AVCOL_SPC_SMPTE170M;
     if (x264) {
       o.set("crf", std::to_string(options.crf));
+      o.set("mbtree", "0");   // with it, small films come out differently from run to run: it reads memory that it never wrote
     } else {
       c.flags |= AV_CODEC_FLAG_QSCALE;
       c.global_quality = FF_QP2LAMBDA * (2 + options.crf / 2);
