@@ -44,6 +44,27 @@ struct BackwardProblem : Problem<T> {
   double bias_item_ns() const { return this->product_ns(2) * double(this->sequences()) / double(bias_items()); }
 };
 
+/// Sᵀ and Gᵀ → P and dSᵀ, in place.
+struct Probabilities {
+  template <int B, class A>
+  FRAMEGRAD_INLINE static void run(Index keys, Index queries, const A* lse, const A* delta, Panels<A> scores, Panels<A> ds, Panels<A> added) {
+    using Tl = Tiling<A, B>;
+    using V = typename Tl::V;
+    for (Index q = 0; q < queries; q += Tl::L) {
+      const V lse_q = detail::load_all<V>(lse + q), delta_q = detail::load_all<V>(delta + q);
+      A *s = scores.template at<Tl>(0, q), *d = ds.template at<Tl>(0, q);
+      const A* add = added.data ? added.template at<Tl>(0, q) : nullptr;
+      for (Index k = 0; k < keys; ++k) {
+        V x = detail::load_all<V>(s + k * Tl::W);
+        if (add) x += detail::load_all<V>(add + k * Tl::W);
+        const V p = exp(x - lse_q);
+        detail::store_all(s + k * Tl::W, p);
+        detail::store_all(d + k * Tl::W, p * (detail::load_all<V>(d + k * Tl::W) - delta_q));
+      }
+    }
+  }
+};
+
 /// The scratch of a thread, and the blocks packed into it.
 template <class T, int B>
 class Pair {
@@ -77,11 +98,11 @@ class Pair {
     const A scale = A(p_.shape.scale);
     b.q0 = q0, b.queries = p_.query_count(q0), padded_ = round_up(b.queries, Tl::kPad);
     const T *q = row(p_.q, s, q0), *g = row(p_.dout, s, q0), *out = row(p_.out, s, q0);
-    pack_across<Tl>(q, p_.q.row, b.queries, D_, padded_, scale, qt_);
-    pack_across<Tl>(g, p_.dout.row, b.queries, D_, padded_, A(1), gt_);
+    call<PackAcross, B>(q, p_.q.row, b.queries, D_, padded_, scale, qt_);
+    call<PackAcross, B>(g, p_.dout.row, b.queries, D_, padded_, A(1), gt_);
     if (rows) {
-      pack<Tl>(q, p_.q.row, b.queries, D_, b.queries, scale, q_);
-      pack<Tl>(g, p_.dout.row, b.queries, D_, b.queries, A(1), g_);
+      call<Pack, B>(q, p_.q.row, b.queries, D_, b.queries, scale, q_);
+      call<Pack, B>(g, p_.dout.row, b.queries, D_, b.queries, A(1), g_);
     }
     for (Index i = 0; i < padded_; ++i) {
       const bool inside = i < b.queries;
@@ -98,8 +119,8 @@ class Pair {
   FRAMEGRAD_INLINE bool take_keys(Index sequence, Index k0) {
     const Sequence s = p_.sequence(sequence);
     b.k0 = k0, b.keys = p_.key_count(s, k0);
-    pack<Tl>(row(p_.k, s, k0), p_.k.row, b.keys, D_, round_up(b.keys, Tl::R), A(1), k_);
-    pack<Tl>(row(p_.v, s, k0), p_.v.row, b.keys, D_, round_up(b.keys, Tl::R), A(1), v_);
+    call<Pack, B>(row(p_.k, s, k0), p_.k.row, b.keys, D_, round_up(b.keys, Tl::R), A(1), k_);
+    call<Pack, B>(row(p_.v, s, k0), p_.v.row, b.keys, D_, round_up(b.keys, Tl::R), A(1), v_);
     return b.keys > 0;
   }
 
@@ -108,19 +129,8 @@ class Pair {
     const Index keys = round_up(b.keys, Tl::R);
     multiply<Tl, Left::plain>(keys, padded_, D_, k_, qt_, prob_, Start::zero);
     multiply<Tl, Left::plain>(keys, padded_, D_, v_, gt_, ds, Start::zero);
-    if (p_.adds()) pack_added<Tl>(p_, p_.sequence(sequence), b, added_);
-    for (Index q = 0; q < padded_; q += Tl::L) {
-      const V lse = detail::load_all<V>(lse_ + q), delta = detail::load_all<V>(delta_ + q);
-      A *pp = prob_.template at<Tl>(0, q), *dp = ds.template at<Tl>(0, q);
-      const A* add = p_.adds() ? added_.template at<Tl>(0, q) : nullptr;
-      for (Index k = 0; k < b.keys; ++k) {
-        V x = detail::load_all<V>(pp + k * Tl::W);
-        if (add) x += detail::load_all<V>(add + k * Tl::W);
-        x = exp(x - lse);
-        detail::store_all(pp + k * Tl::W, x);
-        detail::store_all(dp + k * Tl::W, x * (detail::load_all<V>(dp + k * Tl::W) - delta));
-      }
-    }
+    if (p_.adds()) call<PackAdded, B>(static_cast<const Problem<T>&>(p_), p_.sequence(sequence), b, added_);
+    call<Probabilities, B>(b.keys, padded_, lse_, delta_, prob_, ds, p_.adds() ? added_ : P{nullptr, 0});
   }
 
   FRAMEGRAD_INLINE void add_dv(bool first) {
@@ -139,25 +149,21 @@ class Pair {
     const Index left = p_.shape.keys - b.k0, all = left < kKeys ? left : kKeys;
     for (const auto& [from, to] : {std::pair(dk, p_.dk), std::pair(dv, p_.dv)}) {
       if (!to.data) continue;
-      unpack<Tl>(from, b.keys, D_, row(to, s, b.k0), to.row, [](Index) FRAMEGRAD_LAMBDA { return A(1); });
-      write_zeros(row(to, s, b.k0 + b.keys), to.row, all - b.keys);
+      call<Unpack, B>(from, b.keys, D_, row(to, s, b.k0), to.row, kSame, A(1));
+      call<Unpack, B>(P{nullptr, 0}, all - b.keys, D_, row(to, s, b.k0 + b.keys), to.row, kSame, A(1));
     }
   }
   FRAMEGRAD_INLINE void write_queries(Index sequence, Index q0, P from) {
     const Sequence s = p_.sequence(sequence);
     T* to = row(p_.dq, s, q0);
-    if (p_.seen_keys(s) == 0) return write_zeros(to, p_.dq.row, p_.query_count(q0));
-    const A scale = A(p_.shape.scale);
-    unpack<Tl>(from, p_.query_count(q0), D_, to, p_.dq.row, [scale](Index) FRAMEGRAD_LAMBDA { return scale; });
+    call<Unpack, B>(p_.seen_keys(s) ? from : P{nullptr, 0}, p_.query_count(q0), D_, to, p_.dq.row, kSame, A(p_.shape.scale));
   }
 
   Block b{};
   P dk, dv, ds, dq, total;
 
  private:
-  FRAMEGRAD_INLINE void write_zeros(T* to, Index stride, Index rows) const {
-    for (Index i = 0; i < rows; ++i) each<V>(D_, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(to + i * stride, V(0)); });
-  }
+  static constexpr const A* kSame = nullptr;
 
   const BackwardProblem<T>& p_;
   Index D_, queries_, keys_, padded_ = 0;

@@ -22,24 +22,22 @@ struct ForwardProblem : Problem<T> {
   double item_ns() const { return this->product_ns(2) / double(this->query_blocks()); }
 };
 
-template <class T>
-struct Forward {
-  using A = accum_t<T>;
-  static constexpr A kInfinity = std::numeric_limits<A>::infinity();
+/// Running maximum and sum of each query; `scale` is what the outputs so far are to be multiplied by.
+template <class A>
+struct Running { A *maximum, *sum, *scale; };
 
-  /// Running maximum and sum of each query; `scale` is what the outputs so far are to be multiplied by.
-  struct Running { A *maximum, *sum, *scale; };
-
-  /// Sᵀ → P.
-  template <class Tl>
-  FRAMEGRAD_INLINE static void softmax(Index keys, Index queries, const Running& run, Panels<A> scores, const Panels<A>* added) {
+/// Sᵀ → P, in place.
+struct Softmax {
+  template <int B, class A>
+  FRAMEGRAD_INLINE static void run(Index keys, Index queries, const Running<A>& run, Panels<A> scores, Panels<A> added) {
+    using Tl = Tiling<A, B>;
     using V = typename Tl::V;
     for (Index q = 0; q < queries; q += Tl::L) {
       A* s = scores.template at<Tl>(0, q);
       const V before = detail::load_all<V>(run.maximum + q);
       V m = before;
-      if (added) {
-        const A* add = added->template at<Tl>(0, q);
+      if (added.data) {
+        const A* add = added.template at<Tl>(0, q);
         for (Index k = 0; k < keys; ++k) {
           const V x = detail::load_all<V>(s + k * Tl::W) + detail::load_all<V>(add + k * Tl::W);
           detail::store_all(s + k * Tl::W, x);
@@ -48,7 +46,7 @@ struct Forward {
       } else {
         for (Index k = 0; k < keys; ++k) m = max(m, detail::load_all<V>(s + k * Tl::W));
       }
-      const V base = select(m == V(-kInfinity), V(0), m);  // no key seen so far: −∞ − (−∞) would be NaN
+      const V base = select(m == V(-std::numeric_limits<A>::infinity()), V(0), m);  // no key seen yet: −∞ − (−∞) would be NaN
       const V scale = exp(before - base);
       V sum(0);
       for (Index k = 0; k < keys; ++k) {
@@ -61,6 +59,11 @@ struct Forward {
       detail::store_all(run.sum + q, fma(detail::load_all<V>(run.sum + q), scale, sum));
     }
   }
+};
+
+template <class T>
+struct Forward {
+  using A = accum_t<T>;
 
   template <int B>
   FRAMEGRAD_INLINE static void run(Range items, const ForwardProblem<T>& p) {
@@ -72,40 +75,38 @@ struct Forward {
     const Index keys = round_up(p.shape.keys < kKeys ? p.shape.keys : kKeys, Tl::R);
     const Index sizes[] = {P::template size<Tl>(D, queries), P::template size<Tl>(keys, D), P::template size<Tl>(keys, D),
                            P::template size<Tl>(keys, queries), P::template size<Tl>(queries, D),
-                           p.adds() ? P::template size<Tl>(keys, queries) : 0};
+                           P::template size<Tl>(keys, queries)};
     Index bytes = 3 * Scratch::bytes_of<A>(queries);
     for (const Index n : sizes) bytes += Scratch::bytes_of<A>(n);
     Scratch scratch(bytes);
     const P qt{scratch.take<A>(sizes[0]), D}, kp{scratch.take<A>(sizes[1]), keys}, vp{scratch.take<A>(sizes[2]), keys},
-        scores{scratch.take<A>(sizes[3]), keys}, o{scratch.take<A>(sizes[4]), queries}, added{scratch.take<A>(sizes[5]), keys};
-    const Running running{scratch.take<A>(queries), scratch.take<A>(queries), scratch.take<A>(queries)};
+        scores{scratch.take<A>(sizes[3]), keys}, o{scratch.take<A>(sizes[4]), queries},
+        added{p.adds() ? scratch.take<A>(sizes[5]) : nullptr, keys};
+    const Running<A> running{scratch.take<A>(queries), scratch.take<A>(queries), scratch.take<A>(queries)};
 
     Index packed = -1;  // the sequence whose only block of keys is still in kp and vp
     for (Index item = items.begin; item < items.end; ++item) {
       const Sequence s = p.sequence(item / blocks);
       const Index q0 = item % blocks * kQueries, nq = p.query_count(q0), padded = round_up(nq, Tl::kPad), seen = p.seen_keys(s);
-      pack_across<Tl>(row(p.q, s, q0), p.q.row, nq, D, padded, A(p.shape.scale), qt);
-      for (Index q = 0; q < padded; ++q) running.maximum[q] = -kInfinity, running.sum[q] = 0;
+      call<PackAcross, B>(row(p.q, s, q0), p.q.row, nq, D, padded, A(p.shape.scale), qt);
+      for (Index q = 0; q < padded; ++q) running.maximum[q] = -std::numeric_limits<A>::infinity(), running.sum[q] = 0;
 
       for (Index k0 = 0; k0 < seen; k0 += kKeys) {
         const Index nk = p.key_count(s, k0), padded_keys = round_up(nk, Tl::R);
         if (packed != item / blocks) {
-          pack<Tl>(row(p.k, s, k0), p.k.row, nk, D, padded_keys, A(1), kp);
-          pack<Tl>(row(p.v, s, k0), p.v.row, nk, D, nk, A(1), vp);
+          call<Pack, B>(row(p.k, s, k0), p.k.row, nk, D, padded_keys, A(1), kp);
+          call<Pack, B>(row(p.v, s, k0), p.v.row, nk, D, nk, A(1), vp);
           packed = seen <= kKeys ? item / blocks : -1;
         }
         multiply<Tl, Left::plain>(padded_keys, padded, D, kp, qt, scores, Start::zero);
-        if (p.adds()) pack_added<Tl>(p, s, {q0, nq, k0, nk}, added);
-        softmax<Tl>(nk, padded, running, scores, p.adds() ? &added : nullptr);
+        if (p.adds()) call<PackAdded, B>(static_cast<const Problem<T>&>(p), s, Block{q0, nq, k0, nk}, added);
+        call<Softmax, B>(nk, padded, running, scores, added);
         multiply<Tl, Left::transposed>(padded, D, nk, scores, vp, o, k0 ? Start::scaled : Start::zero, running.scale);
       }
 
-      const auto inverse = [&](Index i) FRAMEGRAD_LAMBDA { return running.sum[i] == 0 ? A(0) : 1 / running.sum[i]; };
-      if (seen == 0) {
-        for (Index i = 0; i < nq; ++i) each<V>(D, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(row(p.out, s, q0 + i), V(0)); });
-      } else {
-        unpack<Tl>(o, nq, D, row(p.out, s, q0), p.out.row, inverse);
-      }
+      A* inverse = running.scale;
+      for (Index i = 0; i < nq; ++i) inverse[i] = running.sum[i] == 0 ? A(0) : 1 / running.sum[i];
+      call<Unpack, B>(seen ? o : P{nullptr, 0}, nq, D, row(p.out, s, q0), p.out.row, inverse, A(1));
       if (p.lse) {
         A* lse = p.lse + item / blocks * p.shape.queries + q0;
         each<V>(nq, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(lse, l.load(running.maximum) + log(l.load(running.sum))); });

@@ -4,15 +4,18 @@
 // Read along a row it is the left side of a product, read down a panel it is the right side, and its transpose is the left
 // side too. So each block of queries, keys, values or probabilities is packed once and serves every product:
 //
-//   pack         rows of T, wherever they lie → panels of A, row for row
-//   pack_across  the same rows as columns
+//   Pack         rows of T, wherever they lie → panels of A, row for row
+//   PackAcross   the same rows as columns
 //   Multiply     C ← keep∘C + A·B, or Aᵀ·B in place of A·B
-//   unpack       panels → rows of T
+//   Unpack       panels → rows of T
+//
+// Each is a kernel, called and not inlined, so that attention in four types is compiled in seconds.
 #pragma once
 
 #include <memory>
 
 #include <framegrad/cpu/dispatch.hpp>
+#include <framegrad/cpu/gemm_pack.hpp>
 #include <framegrad/cpu/simd.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cpu::attention {
@@ -67,68 +70,68 @@ class Scratch {
   std::byte* next_;
 };
 
+/// A call, not an inlined copy, of a kernel for the instruction set that the caller already runs with.
+template <class K, int B, class... A>
+FRAMEGRAD_INLINE void call(const A&... a) {
+#if defined(__x86_64__)
+  if constexpr (B == 64) return run64<K>(a...);
+  if constexpr (B == 32) return run32<K>(a...);
+#endif
+  if constexpr (B == 16) run16<K>(a...);
+}
+
 /// `rows` rows of `cols` numbers → panels, times `factor`; zeros in the rows from there to `padded` and up to a whole vector.
-template <class Tl, class T, class A = typename Tl::A>
-FRAMEGRAD_INLINE void pack(const T* from, Index row_stride, Index rows, Index cols, Index padded, A factor, Panels<A> to) {
-  using V = typename Tl::V;
-  for (Index i = 0; i < padded; ++i) {
-    const T* row = from + i * row_stride;
-    each<V>(cols, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
-      detail::store_all(to.template at<Tl>(i, l.index), i < rows ? l.load(row) * V(factor) : V(0));
-    });
+struct Pack {
+  template <int B, class T, class A>
+  FRAMEGRAD_INLINE static void run(const T* from, Index row_stride, Index rows, Index cols, Index padded, A factor, Panels<A> to) {
+    using Tl = Tiling<A, B>;
+    using V = typename Tl::V;
+    for (Index i = 0; i < padded; ++i) {
+      const T* row = from + i * row_stride;
+      each<V>(cols, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
+        detail::store_all(to.template at<Tl>(i, l.index), i < rows ? l.load(row) * V(factor) : V(0));
+      });
+    }
   }
-}
-
-template <int S, class V, int... J>
-FRAMEGRAD_INLINE void exchange(V& a, V& b, std::integer_sequence<int, J...>) {
-  constexpr int L = V::lanes;
-  const V low = V::of(__builtin_shufflevector(a.v, b.v, ((J & S) ? L + J - S : J)...));
-  b = V::of(__builtin_shufflevector(a.v, b.v, ((J & S) ? L + J : J + S)...));
-  a = low;
-}
-
-/// Swaps the off-diagonal S×S blocks for S = L/2 … 1: the transpose of L vectors of L lanes.
-template <int S, class V>
-FRAMEGRAD_INLINE void transpose(V* x) {
-  constexpr int L = V::lanes;
-#pragma GCC unroll 16
-  for (int i = 0; i < L; ++i) {
-    if (!(i & S)) exchange<S>(x[i], x[i + S], std::make_integer_sequence<int, L>{});
-  }
-  if constexpr (S > 1) transpose<S / 2>(x);
-}
+};
 
 /// `rows` rows of `cols` numbers → panels with a row for each of the cols, times `factor`; columns from `rows` to `padded` are zero.
-template <class Tl, class T, class A = typename Tl::A>
-FRAMEGRAD_INLINE void pack_across(const T* from, Index row_stride, Index rows, Index cols, Index padded, A factor, Panels<A> to) {
-  using V = typename Tl::V;
-  constexpr int L = Tl::L;
-  for (Index i = 0; i < padded; i += L) {
-    each<V>(cols, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
-      V x[L];
+struct PackAcross {
+  template <int B, class T, class A>
+  FRAMEGRAD_INLINE static void run(const T* from, Index row_stride, Index rows, Index cols, Index padded, A factor, Panels<A> to) {
+    using Tl = Tiling<A, B>;
+    using V = typename Tl::V;
+    constexpr int L = Tl::L;
+    for (Index i = 0; i < padded; i += L) {
+      each<V>(cols, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
+        V x[L];
 #pragma GCC unroll 16
-      for (int r = 0; r < L; ++r) x[r] = i + r < rows ? l.load(from + (i + r) * row_stride) * V(factor) : V(0);
-      transpose<L / 2>(x);
-      A* column = to.template at<Tl>(l.index, i);
+        for (int r = 0; r < L; ++r) x[r] = i + r < rows ? l.load(from + (i + r) * row_stride) * V(factor) : V(0);
+        detail::transpose(x);
+        A* column = to.template at<Tl>(l.index, i);
 #pragma GCC unroll 16
-      for (int r = 0; r < L; ++r) {
-        if (r < l.count) detail::store_all(column + r * Tl::W, x[r]);
-      }
-    });
+        for (int r = 0; r < L; ++r) {
+          if (r < l.count) detail::store_all(column + r * Tl::W, x[r]);
+        }
+      });
+    }
   }
-}
+};
 
-/// Panels → rows of T, row i times factor(i).
-template <class Tl, class T, class F, class A = typename Tl::A>
-FRAMEGRAD_INLINE void unpack(Panels<A> from, Index rows, Index cols, T* to, Index row_stride, F&& factor) {
-  using V = typename Tl::V;
-  for (Index i = 0; i < rows; ++i) {
-    const V f(factor(i));
-    each<V>(cols, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
-      l.store(to + i * row_stride, detail::load_all<V>(from.template at<Tl>(i, l.index)) * f);
-    });
+/// Panels → rows of T, row i times factors[i] (or all times `factor`); null panels → zeros.
+struct Unpack {
+  template <int B, class T, class A>
+  FRAMEGRAD_INLINE static void run(Panels<A> from, Index rows, Index cols, T* to, Index row_stride, const A* factors, A factor) {
+    using Tl = Tiling<A, B>;
+    using V = typename Tl::V;
+    for (Index i = 0; i < rows; ++i) {
+      const V f(factors ? factors[i] : factor);
+      each<V>(cols, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
+        l.store(to + i * row_stride, from.data ? detail::load_all<V>(from.template at<Tl>(i, l.index)) * f : V(0));
+      });
+    }
   }
-}
+};
 
 enum class Left { plain, transposed };
 enum class Start { zero, add, scaled };  // C counts not at all, as it is, or row i times keep[i]
@@ -202,16 +205,6 @@ struct Multiply {
     }
   }
 };
-
-/// A call, not an inlined copy, of a kernel for the instruction set that the caller already runs with.
-template <class K, int B, class... A>
-FRAMEGRAD_INLINE void call(const A&... a) {
-#if defined(__x86_64__)
-  if constexpr (B == 64) return run64<K>(a...);
-  if constexpr (B == 32) return run32<K>(a...);
-#endif
-  if constexpr (B == 16) run16<K>(a...);
-}
 
 template <class Tl, Left side, class A = typename Tl::A>
 FRAMEGRAD_INLINE void multiply(Index M, Index N, Index K, Panels<A> a, Panels<A> b, Panels<A> c, Start start,
