@@ -1,0 +1,76 @@
+// The norm of all gradients together, and clipping by it (Pascanu et al. 2013, arXiv:1211.5063, algorithm 1).
+//
+//   norm = √(Σ g²) over every trained tensor        ratio = (norm + 1e-6) / max_norm        g ← g / ratio if ratio > 1
+//
+// The division is not a pass of its own: its factor goes to AdamW::step. Squares are summed in f64, in chunks of a fixed
+// size that are added in order, so the norm has the same bits for any number of threads and no finite f32 gradient overflows it.
+//
+//   const double norm = grad_norm(params);
+//   if (std::isfinite(norm)) adamw.step(lr, clip_factor(norm, 1.0));      // a NaN or infinite gradient shows in the norm
+#pragma once
+
+#include <cmath>
+
+#include <framegrad/core/parallel.hpp>
+#include <framegrad/cpu/dispatch.hpp>
+#include <framegrad/cpu/simd.hpp>
+#include <framegrad/nn/params.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI {
+
+namespace cpu {
+struct SumOfSquares {
+  template <int B, class T>
+  FRAMEGRAD_INLINE static void run(Index n, const T* x, double* total) {
+    using V = Vec<double, B>;
+    *total = sum<V>(n, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
+      const V a = l.load(x);
+      return a * a;
+    });
+  }
+};
+}  // namespace cpu
+
+/// √(Σ g²) over the gradients given, each dense f32 or double. NaN or infinite if one of their elements is.
+inline double global_norm(const std::vector<AnyTensor>& grads) {
+  constexpr Index kChunk = 32768;
+  struct Chunk { const AnyTensor* grad; Index begin, count; };
+  std::vector<Chunk> chunks;
+  for (const AnyTensor& g : grads) {
+    check_dtype(g.dtype() == Dtype::f32 || g.dtype() == Dtype::f64, "global_norm", "a gradient is ", g.dtype(), ", it must be float or double");
+    check_shape(g.is_dense(), "global_norm", "a gradient of sizes ", g.sizes(), " and strides ", g.strides(), " isn't dense");
+    if (!g.is_meta())
+      for (Index begin = 0; begin < g.count(); begin += kChunk) chunks.push_back({&g, begin, std::min(kChunk, g.count() - begin)});
+  }
+  std::vector<double> sums(chunks.size());
+  parallel_for(Index(chunks.size()), 0.5 * double(kChunk), [&](Range range) {
+    for (Index i = range.begin; i < range.end; ++i) {
+      const Chunk& c = chunks[std::size_t(i)];
+      double* total = &sums[std::size_t(i)];
+      if (c.grad->dtype() == Dtype::f64) cpu::dispatch<cpu::SumOfSquares>(c.count, static_cast<const double*>(c.grad->raw()) + c.begin, total);
+      else cpu::dispatch<cpu::SumOfSquares>(c.count, static_cast<const float*>(c.grad->raw()) + c.begin, total);
+    }
+  });
+  double total = 0;
+  for (const double s : sums) total += s;
+  return std::sqrt(total);
+}
+
+/// The norm of what backward left at the trained tensors; those without a gradient count as zero.
+inline double grad_norm(const Params& params) {
+  std::vector<AnyTensor> grads;
+  for (const auto& s : params.trainable())
+    if (const AnyTensor& g = grad(s->value); g.defined()) grads.push_back(g);
+  return global_norm(grads);
+}
+
+/// What to multiply gradients with so that their norm is at most about max_norm: 1/ratio above 1, else 1. Throws ConfigError for a
+/// norm that is NaN or infinite: no factor mends that, and the caller decides whether to skip the step.
+inline double clip_factor(double norm, double max_norm) {
+  check<ConfigError>(max_norm > 0, "clip_factor", "max_norm is ", max_norm, ", it must be positive");
+  check<ConfigError>(std::isfinite(norm), "clip_factor", "the gradient's norm is ", norm);
+  const double ratio = (norm + 1e-6) / max_norm;
+  return ratio > 1 ? 1 / ratio : 1;
+}
+
+}  // namespace fg::inline FRAMEGRAD_ABI
