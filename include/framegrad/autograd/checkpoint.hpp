@@ -1,0 +1,69 @@
+// checkpoint — forget what a function computed inside, and compute it again when its gradient is asked for.
+//
+//   forward    y = f(x…) without recording
+//   backward   f(x…) again, recorded, then its gradient          Chen et al. 2016 (arXiv:1604.06174)
+//
+// Memory falls to the inputs of each piece, for one more forward. Variables that f uses inside get their gradients as usual.
+#pragma once
+
+#include <tuple>
+
+#include <framegrad/autograd/backward.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI {
+
+namespace detail {
+
+template <class F, class Y, class... X>
+class CheckpointNode final : public Node {
+ public:
+  CheckpointNode(F f, const X&... x) : Node("checkpoint"), f_(std::move(f)), inputs_(X(x.detach())...) {
+    (add_edge(x), ...);
+  }
+
+  void backward(std::vector<AnyTensor>& grads, GradSink& sink) override {
+    check<GradError>(!released_, name(), "backward a second time: run forward again");
+    released_ = true;
+    std::vector<AnyTensor> again;
+    std::apply([&](const X&... x) { (again.push_back(is_floating_dtype(x.dtype()) && x.is_dense() ? variable(AnyTensor(x)) : AnyTensor(x)), ...); }, inputs_);
+    inputs_ = {};
+    {
+      const NoGrad on(false);
+      AnyTensor y = call(again, std::index_sequence_for<X...>{});
+      if (y.requires_grad()) fg::backward(y, grads[0]);
+    }
+    for (std::size_t i = 0; i < again.size(); ++i)
+      if (again[i].requires_grad() && sink.wanted(edges()[i]) && grad(again[i]).defined())
+        sink.add(edges()[i], converted(grad(again[i]), again[i].dtype()));
+    release_edges();
+  }
+
+ private:
+  template <std::size_t... I>
+  AnyTensor call(const std::vector<AnyTensor>& x, std::index_sequence<I...>) { return f_(X(x[I])...); }
+
+  F f_;
+  std::tuple<X...> inputs_;
+  bool released_ = false;
+};
+
+}  // namespace detail
+
+/// f(x…), whose activations are computed again in backward. f must give the same result each time; x… are dense tensors.
+template <class F, class... X>
+auto checkpoint(F f, const X&... x) {
+  using Y = decltype(f(x...));
+  if (!grad_enabled()) return f(x...);
+  Y y;
+  {
+    const NoGrad off;
+    y = f(x...);
+  }
+  // f may use variables that are no argument of it, so the result always joins the graph.
+  const auto node = std::make_shared<detail::CheckpointNode<F, Y, X...>>(std::move(f), x...);
+  AnyTensor any = y;
+  node->add_output(any);
+  return Y(any);
+}
+
+}  // namespace fg::inline FRAMEGRAD_ABI
