@@ -1,4 +1,4 @@
-// What reading and writing video share: owners for FFmpeg's objects, and its errors as FileError.
+// What reading and writing video share: owners for FFmpeg's objects, its errors as FileError, the way up of a picture.
 //
 // Needs FFmpeg 5.1 or later, and linking framegrad::io built with it. FFmpeg's own messages on the terminal are switched
 // off at first use, unless the program has chosen a log level of its own; what went wrong is in the FileError.
@@ -8,6 +8,7 @@
 #error "framegrad/io/video.hpp needs FFmpeg (Debian: libavformat-dev libavcodec-dev libavutil-dev libswscale-dev)"
 #endif
 
+#include <cmath>
 #include <memory>
 #include <string>
 
@@ -66,6 +67,34 @@ template <class Owner, class T>
 Owner owned(T* p) {
   check<OutOfMemory>(p != nullptr, "video", "FFmpeg could not allocate its state");
   return Owner(p);
+}
+
+/// One of the eight ways to turn a picture by quarters and mirror it: where each shown pixel is found in the stored one.
+struct Orientation {
+  bool swap = false, flip_x = false, flip_y = false;   // axes exchanged; the stored x, y run backwards
+
+  /// From a 3x3 display matrix in 16.16 fixed point, x' = a·x + c·y, y' = b·x + d·y, to the nearest quarter turn.
+  static Orientation of_matrix(const std::int32_t* m) {
+    const double a = m[0], b = m[1], c = m[3], d = m[4];
+    Orientation o;
+    o.swap = std::abs(b) + std::abs(c) > std::abs(a) + std::abs(d);
+    o.flip_x = (o.swap ? b : a) < 0;
+    o.flip_y = (o.swap ? c : d) < 0;
+    return o;
+  }
+};
+
+inline const std::uint8_t* display_matrix(const AVStream& stream) {
+#if LIBAVFORMAT_VERSION_MAJOR >= 61
+  const AVCodecParameters& p = *stream.codecpar;
+  const AVPacketSideData* side =
+      av_packet_side_data_get(p.coded_side_data, p.nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX);
+  return side && side->size >= 9 * sizeof(std::int32_t) ? side->data : nullptr;
+#else
+  std::size_t size = 0;
+  const std::uint8_t* data = av_stream_get_side_data(&stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
+  return data && size >= 9 * sizeof(std::int32_t) ? data : nullptr;
+#endif
 }
 
 /// INFO is the level that FFmpeg starts with: whoever set another one wants to see it.

@@ -30,38 +30,6 @@ struct VideoInfo {
   std::string format, codec;
 };
 
-namespace detail {
-
-/// One of the eight ways to turn a picture by quarters and mirror it: where each shown pixel is found in the stored one.
-struct Orientation {
-  bool swap = false, flip_x = false, flip_y = false;   // axes exchanged; the stored x, y run backwards
-
-  /// From a 3x3 display matrix in 16.16 fixed point, x' = a·x + c·y, y' = b·x + d·y, to the nearest quarter turn.
-  static Orientation of_matrix(const std::int32_t* m) {
-    const double a = m[0], b = m[1], c = m[3], d = m[4];
-    Orientation o;
-    o.swap = std::abs(b) + std::abs(c) > std::abs(a) + std::abs(d);
-    o.flip_x = (o.swap ? b : a) < 0;
-    o.flip_y = (o.swap ? c : d) < 0;
-    return o;
-  }
-};
-
-inline const std::uint8_t* display_matrix(const AVStream& stream) {
-#if LIBAVFORMAT_VERSION_MAJOR >= 61
-  const AVCodecParameters& p = *stream.codecpar;
-  const AVPacketSideData* side =
-      av_packet_side_data_get(p.coded_side_data, p.nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX);
-  return side && side->size >= 9 * sizeof(std::int32_t) ? side->data : nullptr;
-#else
-  std::size_t size = 0;
-  const std::uint8_t* data = av_stream_get_side_data(&stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
-  return data && size >= 9 * sizeof(std::int32_t) ? data : nullptr;
-#endif
-}
-
-}  // namespace detail
-
 class VideoReader {
  public:
   /// Opens the file and its first video stream. Throws FileError if it can't be read, holds no video, or if a frame would
@@ -88,7 +56,7 @@ class VideoReader {
   /// Writes the frame that next() decoded to rgb [height, width, 3].
   void copy_rgb(std::uint8_t* rgb) {
     convert();
-    const detail::Orientation o = orientation_;
+    const av::Orientation o = orientation_;
     const Index H = info_.height, W = info_.width;
     const std::uint8_t* stored = picture_->data[0];
     const Index row = picture_->linesize[0];
@@ -184,10 +152,10 @@ class VideoReader {
     check<FileError>(Index(stored_width_) * stored_height_ <= max_pixels_, path_, "frames of ", stored_width_, " x ",
                      stored_height_, " pixels, allowed are ", max_pixels_);
     orientation_ = {};
-    if (const std::uint8_t* data = detail::display_matrix(*stream_)) {
+    if (const std::uint8_t* data = av::display_matrix(*stream_)) {
       std::int32_t matrix[9];
       std::memcpy(matrix, data, sizeof matrix);
-      orientation_ = detail::Orientation::of_matrix(matrix);
+      orientation_ = av::Orientation::of_matrix(matrix);
     }
     info_.width = orientation_.swap ? stored_height_ : stored_width_;
     info_.height = orientation_.swap ? stored_width_ : stored_height_;
@@ -294,7 +262,7 @@ class VideoReader {
   av::Packet packet_;
   av::Frame frame_, picture_;
   av::Scaler scaler_;
-  detail::Orientation orientation_;
+  av::Orientation orientation_;
   int stored_width_ = 0, stored_height_ = 0, errors_at_end_ = 0;
   bool fresh_ = true, draining_ = false, pending_ = false;   // nothing decoded yet; no more packets; frame_ waits for next()
   std::int64_t start_us_ = 0, step_us_ = 0, time_us_ = 0, skip_until_us_ = std::numeric_limits<std::int64_t>::min();
