@@ -15,6 +15,7 @@
 #pragma once
 
 #include <framegrad/core/parallel.hpp>
+#include <framegrad/cpu/attention_amx.hpp>
 #include <framegrad/cpu/attention_backward.hpp>
 #include <framegrad/cpu/attention_forward.hpp>
 
@@ -26,6 +27,13 @@ void attention_forward(const AttentionShape& shape, const AttentionMask& mask, c
                        AttentionView<const T> q, AttentionView<const T> k, AttentionView<const T> v, AttentionView<T> out,
                        accum_t<T>* lse = nullptr) {
   const attention::ForwardProblem<T> p{{shape, mask, bias, q, k, v}, out, lse};
+#if defined(__x86_64__)
+  if constexpr (std::is_same_v<T, bf16>) {
+    if (isa() == Isa::amx && attention::ForwardAmx::serves(shape)) {
+      return parallel_for(p.forward_items(), p.item_ns() / 4, [&](Range items) { run64<attention::ForwardAmx>(items, p); });
+    }
+  }
+#endif
   parallel_for(p.forward_items(), p.item_ns(), [&](Range items) { dispatch<attention::Forward<T>>(items, p); });
 }
 

@@ -1,0 +1,206 @@
+// attention, forward, for bf16 on AMX: the products run 8 times as fast as FMA's, so the exponential is what counts.
+//
+//   keys and values of a sequence, once      K [keys, head_dim]   Vᵀ [head_dim, keys] by block     bf16, padded to whole tiles
+//   queries of a block, once                 Qᵀ [head_dim, queries]                                pairs of bf16
+//   for each block of keys
+//     Sᵀ = K·Qᵀ                              [keys, queries]                                       f32, queries are lanes
+//     P = 2^(c·Sᵀ + added − m)               [keys, queries]      c = scale·log2 e                 pairs along the keys
+//     Oᵀ = a∘Oᵀ + Vᵀ·P                       [head_dim, queries]                                   f32
+//
+// What the tiles take as their left side is read along rows, as their right side in pairs of rows: neither product needs
+// anything transposed but V, once a sequence. So a thread holds, besides blocks, one sequence's keys and values.
+#pragma once
+
+#include <cstring>
+
+#include <framegrad/cpu/attention_forward.hpp>
+#include <framegrad/cpu/gemm_amx.hpp>
+
+#if defined(__x86_64__)
+
+namespace fg::inline FRAMEGRAD_ABI::cpu::attention {
+
+/// Rows of f32 panels in pairs, as the tiles' right side takes them; the numbers are bf16 already.
+struct PairRows {
+  template <int B>
+  FRAMEGRAD_INLINE static void run(Panels<float> from, Index rows, Index cols, Panels<Pair> to) {
+    using Tl = Tiling<float, B>;
+    using V = typename Tl::V;
+    using U = Vec<Pair, B>;
+    for (Index j = 0; j < cols; j += Tl::L) {
+      for (Index i = 0; i < 2 * to.rows; i += 2) {
+        const auto bits = [&](Index r) FRAMEGRAD_LAMBDA {
+          return r < rows ? bits_as<Pair>(detail::load_all<V>(from.at<Tl>(r, j))) : U(0);
+        };
+        detail::store_all(to.at<Tl>(i / 2, j), bits(i) >> 16 | bits(i + 1));
+      }
+    }
+  }
+};
+
+/// Sᵀ → P. Running maximum in powers of two.
+struct SoftmaxPairs {
+  /// 2^x for x ≤ 0, within 3e-6: P is rounded to bf16's 4e-3. Below 2^-126, 0; NaN passes.
+  template <class V>
+  FRAMEGRAD_INLINE static V power_of_two(const V& x) {
+    const V shifted = x + V(detail::kRound), r = x - (shifted - V(detail::kRound));
+    const V p = detail::polynomial(r, 9.999992614e-01f, 6.931218147e-01f, 2.402474483e-01f, 5.591786030e-02f, 9.570101699e-03f);
+    const V y = bits_as<float>(bits_as<std::int32_t>(p) + (bits_as<std::int32_t>(shifted) << 23));
+    return select(x < V(-126), V(0), y);
+  }
+
+  template <int B>
+  FRAMEGRAD_INLINE static void run(Index keys, Index queries, float c, const Running<float>& run, Panels<float> scores,
+                                   Panels<float> added, Panels<Pair> to) {
+    using Tl = Tiling<float, B>;
+    using V = typename Tl::V;
+    using U = Vec<Pair, B>;
+    constexpr int W = Tl::W;
+    const Index padded = round_up(keys, 2 * kAmxUnits);
+    for (Index q = 0; q < queries; q += Tl::L) {
+      float* s = scores.at<Tl>(0, q);
+      const V before = detail::load_all<V>(run.maximum + q);
+      V m = before;
+      if (added.data) {
+        const float* add = added.at<Tl>(0, q);
+        for (Index k = 0; k < keys; ++k) {
+          const V x = fma(detail::load_all<V>(s + k * W), V(c), detail::load_all<V>(add + k * W) * V(kLog2E));
+          detail::store_all(s + k * W, x);
+          m = max(m, x);
+        }
+      } else {
+        for (Index k = 0; k < keys; ++k) m = max(m, detail::load_all<V>(s + k * W) * V(c));
+      }
+      const V base = select(m == V(-std::numeric_limits<float>::infinity()), V(0), m);
+      const V scale = power_of_two(before - base), factor(added.data ? 1.0f : c);
+      V sum(0), sum2(0);
+      const auto probability = [&](Index k) FRAMEGRAD_LAMBDA { return power_of_two(fma(detail::load_all<V>(s + k * W), factor, -base)); };
+      Pair* out = to.at<Tl>(0, q);
+      const U half_ulp(0x8000u);
+      Index k = 0;
+      for (; k + 1 < keys; k += 2, out += W) {
+        const V p = probability(k), p2 = probability(k + 1);
+        sum += p, sum2 += p2;
+        detail::store_all(out, (bits_as<Pair>(p) + half_ulp) >> 16 | ((bits_as<Pair>(p2) + half_ulp) & U(0xffff0000u)));
+      }
+      for (; k < padded; k += 2, out += W) {
+        const V p = k < keys ? probability(k) : V(0);
+        sum += p;
+        detail::store_all(out, (bits_as<Pair>(p) + half_ulp) >> 16);
+      }
+      detail::store_all(run.maximum + q, m);
+      detail::store_all(run.scale + q, scale);
+      detail::store_all(run.sum + q, fma(detail::load_all<V>(run.sum + q), scale, sum + sum2));
+    }
+  }
+
+  static constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
+};
+
+/// Columns of panels times a number each.
+struct ScaleColumns {
+  template <int B>
+  FRAMEGRAD_INLINE static void run(Panels<float> x, Index rows, Index cols, const float* factors) {
+    using Tl = Tiling<float, B>;
+    using V = typename Tl::V;
+    for (Index j = 0; j < cols; j += Tl::L) {
+      const V f = detail::load_all<V>(factors + j);
+      float* column = x.at<Tl>(0, j);
+      for (Index i = 0; i < rows; ++i) detail::store_all(column + i * Tl::W, detail::load_all<V>(column + i * Tl::W) * f);
+    }
+  }
+};
+
+struct ForwardAmx {
+  /// Tiles of 32 keys and 32 queries: below that they would be padding.
+  static bool serves(const AttentionShape& s) { return s.queries >= 32 && s.keys >= 32; }
+
+  /// One sequence's keys as they are, values across, padded with zeros to whole tiles.
+  struct Sides {
+    bf16 *keys, *values;   // [keys, tiled_D], and for each block of keys [tiled_D, kKeys]
+    Panels<float> across;  // [tiled_D, kKeys]
+
+    template <int B>
+    FRAMEGRAD_INLINE void pack(const ForwardProblem<bf16>& p, const Sequence& s) const {
+      using Tl = Tiling<float, B>;
+      using V = typename Tl::V;
+      const Index D = p.shape.head_dim, tiled_D = across.rows, seen = p.seen_keys(s);
+      for (Index i = 0; i < round_up(seen, 32); ++i) {
+        const Index given = i < seen ? D : 0;
+        if (given) std::memcpy(static_cast<void*>(keys + i * tiled_D), row(p.k, s, i), std::size_t(D) * sizeof(bf16));
+        std::memset(static_cast<void*>(keys + i * tiled_D + given), 0, std::size_t(tiled_D - given) * sizeof(bf16));
+      }
+      for (Index k0 = 0; k0 < seen; k0 += kKeys) {
+        const Index nk = p.key_count(s, k0), padded = round_up(nk, 32);
+        call<PackAcross, B>(row(p.v, s, k0), p.v.row, nk, D, padded, 1.0f, across);
+        for (Index d = 0; d < tiled_D; ++d) {
+          bf16* to = values + k0 * tiled_D + d * kKeys;
+          for (Index k = 0; k < padded; k += Tl::L) {
+            detail::store_all(to + k, d < D ? detail::load_all<V>(across.at<Tl>(d, k)) : V(0));
+          }
+        }
+      }
+    }
+  };
+
+  template <int B>
+  FRAMEGRAD_INLINE static void run(Range items, const ForwardProblem<bf16>& p) {
+    using Tl = Tiling<float, B>;
+    using V = typename Tl::V;
+    using P = Panels<float>;
+    constexpr Index W = Tl::W;
+    static_assert(W == 32);  // a panel is two tiles wide
+    const Index D = p.shape.head_dim, tiled_D = round_up(D, 32), blocks = p.query_blocks();
+    const Index all_keys = p.key_blocks() * kKeys * tiled_D, wide = tiled_D * kKeys, narrow = tiled_D * kQueries, square = kKeys * kQueries;
+    const auto bytes = [](Index n) { return Scratch::bytes_of<float>(n); };
+    Scratch scratch(2 * Scratch::bytes_of<bf16>(all_keys) + bytes(wide) + bytes(narrow / 2) + 2 * bytes(narrow) + 2 * bytes(square) +
+                    bytes(square / 2) + 3 * bytes(kQueries));
+    const Sides sides{scratch.take<bf16>(all_keys), scratch.take<bf16>(all_keys), {scratch.take<float>(wide), tiled_D}};
+    const Panels<Pair> qt{scratch.take<Pair>(narrow / 2), tiled_D / 2}, prob{scratch.take<Pair>(square / 2), kKeys / 2};
+    const P ot{scratch.take<float>(narrow), tiled_D}, o{scratch.take<float>(narrow), kQueries};
+    const P scores{scratch.take<float>(square), kKeys}, added{p.adds() ? scratch.take<float>(square) : nullptr, kKeys};
+    const Running<float> running{scratch.take<float>(kQueries), scratch.take<float>(kQueries), scratch.take<float>(kQueries)};
+
+    Index packed = -1;  // the sequence in `sides`
+    for (Index item = items.begin; item < items.end; ++item) {
+      const Sequence s = p.sequence(item / blocks);
+      const Index q0 = item % blocks * kQueries, nq = p.query_count(q0), padded = round_up(nq, W), seen = p.seen_keys(s);
+      if (packed != item / blocks) sides.pack<B>(p, s);
+      packed = item / blocks;
+      call<PackAcross, B>(row(p.q, s, q0), p.q.row, nq, D, padded, 1.0f, sides.across);
+      call<PairRows, B>(sides.across, D, padded, qt);
+      for (Index q = 0; q < padded; ++q) running.maximum[q] = -std::numeric_limits<float>::infinity(), running.sum[q] = 0;
+
+      for (Index k0 = 0; k0 < seen; k0 += kKeys) {
+        const Index nk = p.key_count(s, k0), tiled_keys = round_up(nk, 32);
+        const auto left = [](const bf16* x) FRAMEGRAD_LAMBDA { return reinterpret_cast<const char*>(x); };
+        for (Index q = 0; q < padded; q += W) {
+          amx_block(tiled_keys, 1, tiled_D / 2, left(sides.keys + k0 * tiled_D), tiled_D * 2, qt.at<Tl>(0, q), scores.at<Tl>(0, q), W, false);
+        }
+        if (p.adds()) call<PackAdded, B>(static_cast<const Problem<bf16>&>(p), s, Block{q0, nq, k0, nk}, added);
+        call<SoftmaxPairs, B>(nk, padded, float(p.shape.scale) * SoftmaxPairs::kLog2E, running, scores, added, prob);
+        if (k0) call<ScaleColumns, B>(ot, D, padded, running.scale);
+        for (Index q = 0; q < padded; q += W) {
+          amx_block(tiled_D, 1, tiled_keys / 2, left(sides.values + k0 * tiled_D), kKeys * 2, prob.at<Tl>(0, q), ot.at<Tl>(0, q), W, k0 > 0);
+        }
+      }
+
+      for (Index q = 0; q < padded; q += W) {
+        call<PackAcross, B>(static_cast<const float*>(ot.at<Tl>(0, q)), W, D, W, round_up(D, Tl::L), 1.0f, o.from_row<Tl>(q));
+      }
+      float* inverse = running.scale;
+      for (Index i = 0; i < nq; ++i) inverse[i] = running.sum[i] == 0 ? 0 : 1 / running.sum[i];
+      call<Unpack, B>(seen ? o : P{nullptr, 0}, nq, D, row(p.out, s, q0), p.out.row, inverse, 1.0f);
+      if (p.lse) {
+        float* lse = p.lse + item / blocks * p.shape.queries + q0;
+        each<V>(nq, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
+          l.store(lse, fma(l.load(running.maximum), V(SoftmaxPairs::kLn2), log(l.load(running.sum))));
+        });
+      }
+    }
+  }
+};
+
+}  // namespace fg::inline FRAMEGRAD_ABI::cpu::attention
+
+#endif
