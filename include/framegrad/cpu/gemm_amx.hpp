@@ -63,8 +63,9 @@ static_assert(sizeof(TileConfig) == 64);
                                                            float* c, Index ldc, bool add) {
   alignas(64) static constexpr detail::TileConfig config;
   __asm__ volatile("ldtilecfg %0" : : "m"(config));
-  for (Index j = 0; j < slivers; ++j, b += units * 32, c += 32)
-    for (Index i = 0; i < rows; i += kAmxRows) detail::amx_tile(units, a + i * a_stride, a_stride, b, c + i * ldc, ldc, add);
+  for (Index i = 0; i < rows; i += kAmxRows)
+    for (Index j = 0; j < slivers; ++j)
+      detail::amx_tile(units, a + i * a_stride, a_stride, b + j * units * 32, c + i * ldc + j * 32, ldc, add);
   __asm__ volatile("tilerelease" : : : "memory");
 }
 

@@ -12,8 +12,9 @@ enum class Activation { none, gelu_tanh, gelu_erf, silu, relu };
 /// f of a scalar or a vector.
 template <Activation f, class V>
 FRAMEGRAD_INLINE V activate(const V& x) {
-  if constexpr (f == Activation::gelu_tanh) return x * sigmoid(x * (V(1.5957691216057308f) + V(0.07135481627362f) * x * x));  // ½(1+tanh u) = σ(2u)
-  else if constexpr (f == Activation::gelu_erf) return V(0.5f) * x * (V(1) + erf(x * V(0.70710678118654752f)));
+  constexpr double c = 1.5957691216057308;  // 2·√(2/π): ½(1 + tanh u) = σ(2u)
+  if constexpr (f == Activation::gelu_tanh) return x * sigmoid(x * (V(c) + V(c * 0.044715) * x * x));
+  else if constexpr (f == Activation::gelu_erf) return V(0.5) * x * (V(1) + erf(x * V(0.70710678118654752)));
   else if constexpr (f == Activation::silu) return x * sigmoid(x);
   else if constexpr (f == Activation::relu) return max(V(0), x);  // in this order a NaN stays one
   else return x;

@@ -113,8 +113,10 @@ struct PackSlivers {
               if (i < rest) detail::store_all(out + (u + i) * W, block[i]);
           }
         } else {
-          for (Index u = 0; u < units; ++u)
-            detail::store_all(out + u * W, count ? detail::across_lines<V>(x, first + u, from, count) : V(U(0)));
+          for (Index u = 0; u < units; ++u) {
+            const bool inside = count > 0 && (first + u) * kUnitDepth<U> < x.depth;
+            detail::store_all(out + u * W, inside ? detail::across_lines<V>(x, first + u, from, count) : V(U(0)));
+          }
         }
       }
     }
