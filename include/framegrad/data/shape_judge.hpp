@@ -12,7 +12,7 @@
 
 #include <utility>
 
-#include <framegrad/data/shape_tracks.hpp>
+#include <framegrad/data/shape_stencil.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::moving_shapes {
 
@@ -51,108 +51,6 @@ inline constexpr double kLikeness = 0.80;      // below, it is no figure
 inline constexpr double kWander = 0.08;        // above, it jumps
 inline constexpr double kSpinMargin = 0.0012;  // by how much turning must explain the frames better than staying: twice blurred,
                                                // a small square has 0.005 where it spins, -0.0026 where it stays
-
-/// A figure of radius r pixels at four cells a pixel, each cell the mean over a pixel around it, smoothed as `Reading` is and
-/// `blurs` times more: a film may be softer than the data set's.
-class Stencil {
- public:
-  Stencil(Figure figure, double r, int blurs) : half_(Index((1.5 * r + 4) * kCells)), n_(2 * half_ + 1) {
-    Pose p{0, 0, std::int64_t(r * 256), std::int64_t(r * 256 * kCrossBar), 16384, 0};
-    cells_.resize(std::size_t(n_ * n_));
-    for (Index y = 0; y < n_; ++y)
-      for (Index x = 0; x < n_; ++x) {
-        const std::int64_t u = (x - half_) * 256 / kCells, v = (y - half_) * 256 / kCells;
-        cells_[std::size_t(y * n_ + x)] = figure == Figure::circle   ? inside<Figure::circle>(u, v, p)
-                                          : figure == Figure::square ? inside<Figure::square>(u, v, p)
-                                          : figure == Figure::cross  ? inside<Figure::cross>(u, v, p)
-                                                                     : inside<Figure::triangle>(u, v, p);
-      }
-    constexpr std::array<float, 13> once = {0.5f, 1, 1, 1, 1.5f, 2, 2, 2, 1.5f, 1, 1, 1, 0.5f};  // a pixel's mean, then [1 2 1]/4
-    constexpr std::array<float, 9> again = {1, 0, 0, 0, 2, 0, 0, 0, 1};                           // [1 2 1]/4 alone
-    convolve(once, 16);
-    for (int i = 0; i < blurs; ++i) convolve(again, 4);
-  }
-  /// At (u, v) pixels from the centre.
-  float operator()(float u, float v) const {
-    const auto x = half_ + Index(std::floor(u * kCells + 0.5f)), y = half_ + Index(std::floor(v * kCells + 0.5f));
-    return x < 0 || y < 0 || x >= n_ || y >= n_ ? 0.0f : cells_[std::size_t(y * n_ + x)];
-  }
-
- private:
-  static constexpr Index kCells = 4;
-  template <std::size_t N>
-  void convolve(const std::array<float, N>& kernel, float sum) {
-    std::vector<float> line(std::size_t(n_) + N, 0.0f);
-    for (const auto& [step, stride] : {std::pair{n_, Index(1)}, std::pair{Index(1), n_}})
-      for (Index row = 0; row < n_; ++row) {
-        float* p = cells_.data() + row * step;
-        for (Index i = 0; i < n_; ++i) line[std::size_t(i) + N / 2] = p[i * stride];
-        for (Index i = 0; i < n_; ++i) {
-          float s = 0;
-          for (std::size_t k = 0; k < N; ++k) s += kernel[k] * line[std::size_t(i) + k];
-          p[i * stride] = s / sum;
-        }
-      }
-  }
-  Index half_, n_;
-  std::vector<float> cells_;
-};
-
-/// How well one figure explains an object: means over the frames of the best cosine.
-struct Likeness { double staying = 0, spinning = 0; };
-
-/// An object's cover around its centroid, frame by frame.
-struct Patches {
-  struct Point { float u, v, cover; };
-  std::vector<std::vector<Point>> frames;  // only frames where the object is present
-  std::vector<double> when;                // of these, in 0…1
-
-  Patches(const Reading& film, const Track& track, double reach) {
-    for (Index t = 0; t < film.frames; ++t) {
-      const auto& place = track.places[std::size_t(t)];
-      if (!place.present) continue;
-      when.push_back(film.frames > 1 ? double(t) / double(film.frames - 1) : 0.0);
-      auto& points = frames.emplace_back();
-      for (Index y = std::max<Index>(0, Index(place.y - reach)); y <= std::min(film.height - 1, Index(place.y + reach)); ++y)
-        for (Index x = std::max<Index>(0, Index(place.x - reach)); x <= std::min(film.width - 1, Index(place.x + reach)); ++x) {
-          const Index i = (t * film.height + y) * film.width + x;
-          if (!track.others(film, i)) points.push_back({float(double(x) - place.x), float(double(y) - place.y), track.cover(film, i)});
-        }
-    }
-  }
-
-  Likeness likeness(Figure figure, double r, int blurs) const {
-    const Stencil stencil(figure, r, blurs);
-    constexpr int kStep = 10;                                                                      // degrees
-    const int angles = figure == Figure::circle ? 1 : (figure == Figure::triangle ? 120 : 90) / kStep;  // up to symmetry
-    std::vector<std::vector<double>> cosine(frames.size(), std::vector<double>(std::size_t(angles)));
-    for (std::size_t f = 0; f < frames.size(); ++f)
-      for (int j = 0; j < angles; ++j) {
-        const auto angle = float(j * kStep) * 3.14159265f / 180, c = std::cos(angle), s = std::sin(angle);
-        double mm = 0, mt = 0, tt = 0;
-        for (const Point& p : frames[f]) {
-          const float t = stencil(p.u * c + p.v * s, p.v * c - p.u * s);
-          mm += double(p.cover * p.cover), mt += double(p.cover * t), tt += double(t * t);
-        }
-        cosine[f][std::size_t(j)] = mm > 0 && tt > 0 ? mt / std::sqrt(mm * tt) : 0.0;
-      }
-    const auto mean = [&](int start, int turn) {
-      double sum = 0;
-      for (std::size_t f = 0; f < frames.size(); ++f) {
-        const int j = start + int(std::lround(when[f] * double(turn) / kStep));
-        sum += cosine[f][std::size_t(((j % angles) + angles) % angles)];
-      }
-      return sum / double(frames.size());
-    };
-    Likeness best;
-    for (int start = 0; start < angles; ++start) {
-      if (std::min(start, angles - start) * kStep <= 20) best.staying = std::max(best.staying, mean(start, 0));  // upright
-      for (int turn = 60; angles > 1 && turn <= 240; turn += kStep)
-        best.spinning = std::max({best.spinning, mean(start, turn), mean(start, -turn)});
-    }
-    return best;
-  }
-};
 
 /// Area of a figure of radius 1.
 inline double unit_area(Figure figure) {
@@ -221,11 +119,7 @@ inline Detected read_object(const Reading& film, const Track& track) {
   double runner_up = 0, turning = 0;
   for (std::size_t k = 0; k < kFigures.size(); ++k) {
     Likeness best;
-    for (const double scale : {0.9, 1.0, 1.1})
-      for (const int blurs : {0, 2}) {
-        const Likeness l = patches.likeness(Figure(k), scale * std::sqrt(o.area / unit_area(Figure(k))), blurs);
-        best.staying = std::max(best.staying, l.staying), best.spinning = std::max(best.spinning, l.spinning);
-      }
+    for (const double scale : {0.9, 1.0, 1.1}) best.take(patches.likeness(Figure(k), scale * std::sqrt(o.area / unit_area(Figure(k)))));
     const double score = moves ? best.staying : std::max(best.staying, best.spinning);
     if (score > o.likeness) {
       runner_up = std::exchange(o.likeness, score);

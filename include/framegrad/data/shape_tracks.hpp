@@ -8,7 +8,9 @@
 // Axes: T frames, H×W pixels.
 #pragma once
 
-#include <framegrad/data/moving_shapes.hpp>
+#include <cmath>
+
+#include <framegrad/data/shape_scene.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::moving_shapes::detail {
 
