@@ -38,17 +38,8 @@ struct PairRows {
   }
 };
 
-/// Sᵀ → P. Running maximum in powers of two.
+/// Sᵀ, not yet scaled, → P.
 struct SoftmaxPairs {
-  /// 2^x for x ≤ 0, within 3e-6: P is rounded to bf16's 4e-3. Below 2^-126, 0; NaN passes.
-  template <class V>
-  FRAMEGRAD_INLINE static V power_of_two(const V& x) {
-    const V shifted = x + V(detail::kRound), r = x - (shifted - V(detail::kRound));
-    const V p = detail::polynomial(r, 9.999992614e-01f, 6.931218147e-01f, 2.402474483e-01f, 5.591786030e-02f, 9.570101699e-03f);
-    const V y = bits_as<float>(bits_as<std::int32_t>(p) + (bits_as<std::int32_t>(shifted) << 23));
-    return select(x < V(-126), V(0), y);
-  }
-
   template <int B>
   FRAMEGRAD_INLINE static void run(Index keys, Index queries, float c, const Running<float>& run, Panels<float> scores,
                                    Panels<float> added, Panels<Pair> to) {
@@ -64,7 +55,7 @@ struct SoftmaxPairs {
       if (added.data) {
         const float* add = added.at<Tl>(0, q);
         for (Index k = 0; k < keys; ++k) {
-          const V x = fma(detail::load_all<V>(s + k * W), V(c), detail::load_all<V>(add + k * W) * V(kLog2E));
+          const V x = fma(detail::load_all<V>(s + k * W), V(c), detail::load_all<V>(add + k * W) * V(float(kLog2E)));
           detail::store_all(s + k * W, x);
           m = max(m, x);
         }
@@ -72,9 +63,9 @@ struct SoftmaxPairs {
         for (Index k = 0; k < keys; ++k) m = max(m, detail::load_all<V>(s + k * W) * V(c));
       }
       const V base = select(m == V(-std::numeric_limits<float>::infinity()), V(0), m);
-      const V scale = power_of_two(before - base), factor(added.data ? 1.0f : c);
+      const V scale = coarse_power(before - base), factor(added.data ? 1.0f : c);
       V sum(0), sum2(0);
-      const auto probability = [&](Index k) FRAMEGRAD_LAMBDA { return power_of_two(fma(detail::load_all<V>(s + k * W), factor, -base)); };
+      const auto probability = [&](Index k) FRAMEGRAD_LAMBDA { return coarse_power(fma(detail::load_all<V>(s + k * W), factor, -base)); };
       Pair* out = to.at<Tl>(0, q);
       const U half_ulp(0x8000u);
       Index k = 0;
@@ -93,8 +84,6 @@ struct SoftmaxPairs {
       detail::store_all(run.sum + q, fma(detail::load_all<V>(run.sum + q), scale, sum + sum2));
     }
   }
-
-  static constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
 };
 
 /// Columns of panels times a number each.
@@ -136,7 +125,7 @@ struct ForwardAmx {
         for (Index d = 0; d < tiled_D; ++d) {
           bf16* to = values + k0 * tiled_D + d * kKeys;
           for (Index k = 0; k < padded; k += Tl::L) {
-            detail::store_all(to + k, d < D ? detail::load_all<V>(across.at<Tl>(d, k)) : V(0));
+            detail::narrow16(to + k, bits_as<Pair>(d < D ? detail::load_all<V>(across.at<Tl>(d, k)) : V(0)) >> 16);  // bf16 already: exact
           }
         }
       }
@@ -178,7 +167,7 @@ struct ForwardAmx {
           amx_block(tiled_keys, 1, tiled_D / 2, left(sides.keys + k0 * tiled_D), tiled_D * 2, qt.at<Tl>(0, q), scores.at<Tl>(0, q), W, false);
         }
         if (p.adds()) call<PackAdded, B>(static_cast<const Problem<bf16>&>(p), s, Block{q0, nq, k0, nk}, added);
-        call<SoftmaxPairs, B>(nk, padded, float(p.shape.scale) * SoftmaxPairs::kLog2E, running, scores, added, prob);
+        call<SoftmaxPairs, B>(nk, padded, float(p.shape.scale) * float(kLog2E), running, scores, added, prob);
         if (k0) call<ScaleColumns, B>(ot, D, padded, running.scale);
         for (Index q = 0; q < padded; q += W) {
           amx_block(tiled_D, 1, tiled_keys / 2, left(sides.values + k0 * tiled_D), kKeys * 2, prob.at<Tl>(0, q), ot.at<Tl>(0, q), W, k0 > 0);
@@ -194,7 +183,7 @@ struct ForwardAmx {
       if (p.lse) {
         float* lse = p.lse + item / blocks * p.shape.queries + q0;
         each<V>(nq, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
-          l.store(lse, fma(l.load(running.maximum), V(SoftmaxPairs::kLn2), log(l.load(running.sum))));
+          l.store(lse, fma(l.load(running.maximum), V(float(kLn2)), log(l.load(running.sum))));
         });
       }
     }

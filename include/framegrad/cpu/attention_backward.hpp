@@ -1,6 +1,6 @@
 // attention, backward: a block of queries meets a block of keys, and what both need is recomputed there.
 //
-//   Sᵀ = K·Qᵀ + added   P = e^(Sᵀ − lse)   Gᵀ = V·gᵀ   dSᵀ = P∘(Gᵀ − δ)           [keys, queries]
+//   Sᵀ = K·Qᵀ + added   P = 2^(Sᵀ − lse)   Gᵀ = V·gᵀ   dSᵀ = P∘(Gᵀ − δ)           [keys, queries]; Sᵀ, lse in units of log 2
 //   dV += P·g    dK += dSᵀ·(scale·q)    dQ += (dSᵀ)ᵀ·K
 //
 //   BackwardSequences   an item is a sequence: five products a pair of blocks
@@ -11,8 +11,8 @@
 // All add up a gradient's blocks in the same order with the same products, so they give the same bits.
 #pragma once
 
+#include <framegrad/cpu/attention_power.hpp>
 #include <framegrad/cpu/attention_problem.hpp>
-#include <framegrad/cpu/math.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cpu::attention {
 
@@ -51,13 +51,13 @@ struct Probabilities {
     using Tl = Tiling<A, B>;
     using V = typename Tl::V;
     for (Index q = 0; q < queries; q += Tl::L) {
-      const V lse_q = detail::load_all<V>(lse + q), delta_q = detail::load_all<V>(delta + q);
+      const V lse_q = detail::load_all<V>(lse + q) * V(A(kLog2E)), delta_q = detail::load_all<V>(delta + q);
       A *s = scores.template at<Tl>(0, q), *d = ds.template at<Tl>(0, q);
       const A* add = added.data ? added.template at<Tl>(0, q) : nullptr;
       for (Index k = 0; k < keys; ++k) {
         V x = detail::load_all<V>(s + k * Tl::W);
-        if (add) x += detail::load_all<V>(add + k * Tl::W);
-        const V p = exp(x - lse_q);
+        if (add) x = fma(detail::load_all<V>(add + k * Tl::W), V(A(kLog2E)), x);
+        const V p = power(x - lse_q);
         detail::store_all(s + k * Tl::W, p);
         detail::store_all(d + k * Tl::W, p * (detail::load_all<V>(d + k * Tl::W) - delta_q));
       }
@@ -98,7 +98,7 @@ class Pair {
     const A scale = A(p_.shape.scale);
     b.q0 = q0, b.queries = p_.query_count(q0), padded_ = round_up(b.queries, Tl::kPad);
     const T *q = row(p_.q, s, q0), *g = row(p_.dout, s, q0), *out = row(p_.out, s, q0);
-    call<PackAcross, B>(q, p_.q.row, b.queries, D_, padded_, scale, qt_);
+    call<PackAcross, B>(q, p_.q.row, b.queries, D_, padded_, A(p_.shape.scale * kLog2E), qt_);
     call<PackAcross, B>(g, p_.dout.row, b.queries, D_, padded_, A(1), gt_);
     if (rows) {
       call<Pack, B>(q, p_.q.row, b.queries, D_, b.queries, scale, q_);

@@ -1,15 +1,15 @@
 // attention, forward: one item is a block of queries of one sequence, against all of its keys.
 //
-//   Qᵀ = scale·q, packed across            [head_dim, queries]
+//   Qᵀ = c·q, packed across                [head_dim, queries]   c = scale·log₂e: scores in units of log 2
 //   for each block of keys
 //     Sᵀ = K·Qᵀ + added                    [keys, queries]        queries are lanes: maximum and sum need no shuffles
-//     m' = max(m, max Sᵀ)   a = e^(m − m')   P = e^(Sᵀ − m')   l = a·l + Σ P
+//     m' = max(m, max Sᵀ)   a = 2^(m − m')   P = 2^(Sᵀ − m')   l = a·l + Σ P
 //     O = a∘O + P·V                        [queries, head_dim]
 //   out = O / l
 #pragma once
 
+#include <framegrad/cpu/attention_power.hpp>
 #include <framegrad/cpu/attention_problem.hpp>
-#include <framegrad/cpu/math.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cpu::attention {
 
@@ -39,7 +39,7 @@ struct Softmax {
       if (added.data) {
         const A* add = added.template at<Tl>(0, q);
         for (Index k = 0; k < keys; ++k) {
-          const V x = detail::load_all<V>(s + k * Tl::W) + detail::load_all<V>(add + k * Tl::W);
+          const V x = fma(detail::load_all<V>(add + k * Tl::W), V(A(kLog2E)), detail::load_all<V>(s + k * Tl::W));
           detail::store_all(s + k * Tl::W, x);
           m = max(m, x);
         }
@@ -47,10 +47,10 @@ struct Softmax {
         for (Index k = 0; k < keys; ++k) m = max(m, detail::load_all<V>(s + k * Tl::W));
       }
       const V base = select(m == V(-std::numeric_limits<A>::infinity()), V(0), m);  // no key seen yet: −∞ − (−∞) would be NaN
-      const V scale = exp(before - base);
+      const V scale = power(before - base);
       V sum(0);
       for (Index k = 0; k < keys; ++k) {
-        const V p = exp(detail::load_all<V>(s + k * Tl::W) - base);
+        const V p = power(detail::load_all<V>(s + k * Tl::W) - base);
         detail::store_all(s + k * Tl::W, p);
         sum += p;
       }
@@ -88,7 +88,7 @@ struct Forward {
     for (Index item = items.begin; item < items.end; ++item) {
       const Sequence s = p.sequence(item / blocks);
       const Index q0 = item % blocks * kQueries, nq = p.query_count(q0), padded = round_up(nq, Tl::kPad), seen = p.seen_keys(s);
-      call<PackAcross, B>(row(p.q, s, q0), p.q.row, nq, D, padded, A(p.shape.scale), qt);
+      call<PackAcross, B>(row(p.q, s, q0), p.q.row, nq, D, padded, A(p.shape.scale * kLog2E), qt);
       for (Index q = 0; q < padded; ++q) running.maximum[q] = -std::numeric_limits<A>::infinity(), running.sum[q] = 0;
 
       for (Index k0 = 0; k0 < seen; k0 += kKeys) {
@@ -109,7 +109,7 @@ struct Forward {
       call<Unpack, B>(seen ? o : P{nullptr, 0}, nq, D, row(p.out, s, q0), p.out.row, inverse, A(1));
       if (p.lse) {
         A* lse = p.lse + item / blocks * p.shape.queries + q0;
-        each<V>(nq, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(lse, l.load(running.maximum) + log(l.load(running.sum))); });
+        each<V>(nq, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(lse, fma(l.load(running.maximum), V(A(kLn2)), log(l.load(running.sum)))); });
       }
     }
   }

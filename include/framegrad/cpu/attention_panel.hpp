@@ -86,11 +86,25 @@ struct Pack {
   FRAMEGRAD_INLINE static void run(const T* from, Index row_stride, Index rows, Index cols, Index padded, A factor, Panels<A> to) {
     using Tl = Tiling<A, B>;
     using V = typename Tl::V;
-    for (Index i = 0; i < padded; ++i) {
-      const T* row = from + i * row_stride;
-      each<V>(cols, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
-        detail::store_all(to.template at<Tl>(i, l.index), i < rows ? l.load(row) * V(factor) : V(0));
-      });
+    constexpr int L = Tl::L, W = Tl::W;
+    const V f(factor);
+    for (Index j = 0; j < cols; j += W) {
+      A* out = to.template at<Tl>(0, j);
+      const T* in = from + j;
+      if (cols - j >= W) {
+        for (Index i = 0; i < rows; ++i, in += row_stride, out += W) {
+#pragma GCC unroll 4
+          for (int n = 0; n < Tl::N; ++n) detail::store_all(out + n * L, detail::load_all<V>(in + n * L) * f);
+        }
+      } else {
+        for (Index i = 0; i < rows; ++i, in += row_stride, out += W) {
+          each<V>(cols - j, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA { detail::store_all(out + l.index, l.load(in) * f); });
+        }
+      }
+      for (Index i = rows; i < padded; ++i, out += W) {
+#pragma GCC unroll 4
+        for (int n = 0; n < Tl::N; ++n) detail::store_all(out + n * L, V(0));
+      }
     }
   }
 };
