@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include <framegrad/autograd/backward.hpp>
+#include <framegrad/core/random_state.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
 
@@ -17,7 +18,7 @@ namespace detail {
 template <class F, class Y, class... X>
 class CheckpointNode final : public Node {
  public:
-  CheckpointNode(F f, const X&... x) : Node("checkpoint"), f_(std::move(f)), inputs_(X(x.detach())...) {
+  CheckpointNode(F f, const RandomState& random, const X&... x) : Node("checkpoint"), f_(std::move(f)), random_(random), inputs_(X(x.detach())...) {
     (add_edge(x), ...);
   }
 
@@ -29,6 +30,7 @@ class CheckpointNode final : public Node {
     inputs_ = {};
     {
       const NoGrad on(false);
+      const ReplayRandom same(random_);
       AnyTensor y = call(again, std::index_sequence_for<X...>{});
       if (y.requires_grad()) fg::backward(y, grads[0]);
     }
@@ -43,24 +45,27 @@ class CheckpointNode final : public Node {
   AnyTensor call(const std::vector<AnyTensor>& x, std::index_sequence<I...>) { return f_(X(x[I])...); }
 
   F f_;
+  RandomState random_;  // before f ran
   std::tuple<X...> inputs_;
   bool released_ = false;
 };
 
 }  // namespace detail
 
-/// f(x…), whose activations are computed again in backward. f must give the same result each time; x… are dense tensors.
+/// f(x…), whose activations are computed again in backward. f must give the same result each time (dropout does: its random
+/// state is set again); x… are dense tensors.
 template <class F, class... X>
 auto checkpoint(F f, const X&... x) {
   using Y = decltype(f(x...));
   if (!grad_enabled()) return f(x...);
+  const RandomState random = RandomState::instance();
   Y y;
   {
     const NoGrad off;
     y = f(x...);
   }
   // f may use variables that are no argument of it, so the result always joins the graph.
-  const auto node = std::make_shared<detail::CheckpointNode<F, Y, X...>>(std::move(f), x...);
+  const auto node = std::make_shared<detail::CheckpointNode<F, Y, X...>>(std::move(f), random, x...);
   AnyTensor any = y;
   node->add_output(any);
   return Y(any);
