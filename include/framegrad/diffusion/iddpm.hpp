@@ -1,0 +1,156 @@
+// IDDPM — noise prediction with a learned variance: the ancestral sampler and the training loss.
+//
+// With the model's (ε̂, v) at step k of a schedule (schedule.hpp):
+//   ln σ²  = f·ln β_k + (1 − f)·ln β̃_k,  f = (v + 1)/2          Nichol and Dhariwal 2021 (arXiv:2102.09672), eq. 15; v isn't clamped
+//   x̂₀     = √(1/ᾱ_k)·x_k − √(1/ᾱ_k − 1)·ε̂                      not clipped
+//   μ      = c₁·x̂₀ + c₂·x_k
+//   x_{k−1} = μ + [k > 0]·σ·noise
+//
+// Loss: mse + vb, each averaged over a sample's elements.
+//   mse = (noise − ε̂)²
+//   vb  = KL(posterior ‖ N(μ, σ²)) / ln 2;  at k = 0 the negative log-likelihood of x₀, discretised to 1/255, in bits.
+//         Its gradient reaches v alone: ε̂ is taken as a constant there, so that mse is what trains the mean.
+// A model without v gets σ² = β̃ (entry 0 as in the schedule) and the mse alone.
+#pragma once
+
+#include <framegrad/diffusion/per_sample.hpp>
+#include <framegrad/diffusion/sampler.hpp>
+#include <framegrad/diffusion/schedule.hpp>
+#include <framegrad/ops/add.hpp>
+#include <framegrad/ops/clamp.hpp>
+#include <framegrad/ops/exp.hpp>
+#include <framegrad/ops/log.hpp>
+#include <framegrad/ops/mul.hpp>
+#include <framegrad/ops/sub.hpp>
+#include <framegrad/ops/tanh.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI {
+
+namespace detail {
+
+inline void check_steps(const NoiseSchedule& s, const std::vector<Index>& k, Index B, std::string_view name) {
+  check_shape(Index(k.size()) == B, name, k.size(), " steps for a batch of ", B);
+  for (const Index i : k) check_shape(i >= 0 && i < s.steps(), name, "step ", i, " of ", s.steps());
+}
+
+/// f(k[i]) for each sample.
+template <class T, int R, class F>
+Tensor<T, R> at_steps(const std::vector<Index>& k, F&& f) {
+  return per_sample<T, R>(Index(k.size()), [&](Index i) { return f(k[std::size_t(i)]); });
+}
+template <class T, int R>
+Tensor<T, R> at_steps(const std::vector<Index>& k, const std::vector<double>& table) {
+  return at_steps<T, R>(k, [&](Index i) { return table[std::size_t(i)]; });
+}
+
+}  // namespace detail
+
+/// x0, noise [B, …], step k of each sample → √ᾱ·x0 + √(1 − ᾱ)·noise. Throws ShapeError.
+template <class T, int R>
+Tensor<T, R> q_sample(const NoiseSchedule& s, const Tensor<T, R>& x0, const std::vector<Index>& k, const Tensor<T, R>& noise) {
+  detail::check_steps(s, k, x0.size(0), "q_sample");
+  check_shape(noise.sizes() == x0.sizes(), "q_sample", "noise is ", noise.sizes(), ", x0 ", x0.sizes());
+  return x0 * detail::at_steps<T, R>(k, [&](Index i) { return s.signal(i); }) + noise * detail::at_steps<T, R>(k, [&](Index i) { return s.noise(i); });
+}
+
+/// The Gaussian that a prediction makes of x_{k−1}.
+template <class T, int R>
+struct IddpmStep {
+  Tensor<T, R> x0, mean, log_variance;  // log_variance [B, …], or [B, 1, …] without a learned one
+};
+
+/// x [B, C, …] at steps k [B], the model's prediction → x̂₀, μ, ln σ².
+template <class T, int R>
+IddpmStep<T, R> iddpm_step(const NoiseSchedule& s, const Tensor<T, R>& x, const std::vector<Index>& k, const Prediction<T, R>& p) {
+  using detail::at_steps;
+  detail::check_steps(s, k, x.size(0), "iddpm_step");
+  const auto low = at_steps<T, R>(k, s.posterior_log_variance);
+  const auto x0 = x * at_steps<T, R>(k, [&](Index i) { return 1 / s.signal(i); }) -
+                  p.value * at_steps<T, R>(k, [&](Index i) { return std::sqrt(1 / s.alpha_bar[std::size_t(i)] - 1); });
+  const auto mean = x0 * at_steps<T, R>(k, s.x0_weight) + x * at_steps<T, R>(k, s.xk_weight);
+  if (!p.variance) return {x0, mean, low};
+  const auto f = affine(*p.variance, 0.5, 0.5);
+  return {x0, mean, f * at_steps<T, R>(k, s.log_beta) + (1 - f) * low};
+}
+
+/// From noise x [B, C, …] to a sample, through all steps of the schedule. `noise` is asked at every step, the last included.
+template <class T, int R, class Model>
+Tensor<T, R> iddpm_sample(const NoiseSchedule& s, Model&& model, Tensor<T, R> x, const std::type_identity_t<NoiseSource<T, R>>& noise,
+                          const std::type_identity_t<SamplerHooks<T, R>>& hooks = {}) {
+  const NoGrad off;
+  const Index B = x.size(0), K = s.steps();
+  for (Index k = K - 1; k >= 0; --k) {
+    hooks.before_step("iddpm_sample", K - 1 - k, K);
+    const auto p = split_prediction<T, R>(model(x, timesteps(B, double(s.timestep[std::size_t(k)]))), x, "iddpm_sample");
+    const auto step = iddpm_step(s, x, std::vector<Index>(std::size_t(B), k), p);
+    const auto n = noise(x);
+    x = k > 0 ? step.mean + exp(affine(step.log_variance, 0.5, 0)) * n : step.mean;
+    hooks.after_step(K - k, K, step.x0);
+  }
+  return x;
+}
+
+/// A loss and its parts, one value a sample; call backward on `total`.
+template <class T>
+struct IddpmLoss {
+  Tensor<T, 1> mse, vb, loss;  // [B]; vb is 0 for a model without variance
+  Tensor<T, 0> total;          // the mean of loss
+};
+
+namespace detail {
+
+/// 0.5·(1 + tanh(√(2/π)·(z + 0.044715·z³))): the normal distribution's cumulative function, nearly.
+template <class T, int R>
+Tensor<T, R> normal_cdf(const Tensor<T, R>& z) {
+  constexpr double kRoot2OverPi = 0.79788456080286535588;
+  return affine(tanh((z + z * z * z * 0.044715) * kRoot2OverPi), 0.5, 0.5);
+}
+
+/// −ln of the probability that N(mean, exp(log_variance)) gives to the cell of width 2/255 around x0; the outermost cells are open.
+template <class T, int R>
+Tensor<T, R> cell_code_length(const Tensor<T, R>& x0, const Tensor<T, R>& mean, const Tensor<T, R>& log_variance) {
+  const auto chosen = [&](auto&& yes) {
+    Tensor<T, R> m(row_major_copy(x0));
+    for (Index i = 0; i < m.count(); ++i) m.data()[i] = yes(m.data()[i]) ? T(1) : T(0);
+    return m;
+  };
+  const auto lowest = chosen([](T v) { return v < T(-0.999); }), highest = chosen([](T v) { return v > T(0.999); });
+  const auto sharpness = exp(affine(log_variance, -0.5, 0)), centre = x0 - mean;
+  const auto upper = normal_cdf(sharpness * (centre + 1.0 / 255)), lower = normal_cdf(sharpness * (centre - 1.0 / 255));
+  const auto p = upper * (1 - highest) + highest - lower * (1 - lowest);
+  return -log(clamp(p, 1e-12, 2));
+}
+
+template <class T, int R>
+Tensor<T, 1> variational_bound(const NoiseSchedule& s, const Tensor<T, R>& x0, const Tensor<T, R>& x, const std::vector<Index>& k, const Prediction<T, R>& p) {
+  constexpr double kLn2 = 0.69314718055994530942;
+  const auto model = iddpm_step(s, x, k, Prediction<T, R>{p.value.detach(), p.variance});
+  const auto q_mean = x0 * at_steps<T, R>(k, s.x0_weight) + x * at_steps<T, R>(k, s.xk_weight);
+  const auto q_log = at_steps<T, R>(k, s.posterior_log_variance);
+  const auto d = q_mean - model.mean, r = q_log - model.log_variance;
+  const auto kl = mean_per_sample(affine(exp(r) - r + d * d * exp(-model.log_variance), 0.5, -0.5)) / kLn2;
+  if (std::find(k.begin(), k.end(), 0) == k.end()) return kl;
+  const auto at_zero = at_steps<T, 1>(k, [](Index i) { return i == 0; });
+  const auto code = mean_per_sample(cell_code_length(x0, model.mean, model.log_variance)) / kLn2;
+  return kl * (1 - at_zero) + code * at_zero;
+}
+
+}  // namespace detail
+
+/// model(x_t, timestep), x0 and noise [B, C, …], step k of each sample → the loss. Throws ShapeError.
+template <class T, int R, class Model>
+IddpmLoss<T> iddpm_loss(const NoiseSchedule& s, Model&& model, const Tensor<T, R>& x0, const std::vector<Index>& k, const Tensor<T, R>& noise) {
+  const auto x = q_sample(s, x0, k, noise);
+  const Index B = x0.size(0);
+  const auto t = detail::at_steps<float, 1>(k, [&](Index i) { return s.timestep[std::size_t(i)]; });
+  const auto p = split_prediction<T, R>(model(x, t), x, "iddpm_loss");
+  const auto error = noise - p.value;
+  IddpmLoss<T> l;
+  l.mse = mean_per_sample(error * error);
+  l.vb = p.variance ? detail::variational_bound(s, x0, x, k, p) : zeros<T, 1>({B});
+  l.loss = l.mse + l.vb;
+  l.total = mean(l.loss);
+  return l;
+}
+
+}  // namespace fg::inline FRAMEGRAD_ABI

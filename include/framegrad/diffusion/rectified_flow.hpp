@@ -1,0 +1,108 @@
+// Rectified flow — straight lines between data and noise (Liu et al. 2022, arXiv:2209.03003, eq. 1; Lipman et al. 2022,
+// arXiv:2210.02747, eq. 20–23).
+//
+//   x_t = (1 − t)·x₀ + t·noise,  t in [0, 1]           t = 0 is data, t = 1 noise; the model is told 1000·t
+//   v   = dx/dt = noise − x₀                           a model predicts v, or x₀; v = (x_t − x̂₀)/t
+//
+// Predicting x₀ is the better choice where a token holds more numbers than the network is wide: v carries all of the noise's.
+// Times crowd towards the noise by t = s·u / (1 + (s − 1)·u) (Esser et al. 2024, arXiv:2403.03206, eq. 23): with u uniform for
+// training, and u = 1, 1 − 1/K, …, 0 for sampling; s = 1 leaves them as they are.
+//
+//   Euler   x ← x + (t′ − t)·v                         for x̂₀ in the form (t′/t)·x + (1 − t′/t)·x̂₀: the last step gives x̂₀ itself
+//   Heun    the mean of v here and v at Euler's end    second order, two calls a step; the step to t = 0 stays Euler's
+#pragma once
+
+#include <framegrad/diffusion/per_sample.hpp>
+#include <framegrad/diffusion/sampler.hpp>
+#include <framegrad/ops/add.hpp>
+#include <framegrad/ops/mul.hpp>
+#include <framegrad/ops/sub.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI {
+
+enum class FlowPrediction { velocity, x0 };
+enum class FlowSolver { euler, heun };
+
+constexpr std::string_view name_of(FlowPrediction p) { return p == FlowPrediction::velocity ? "velocity" : "x0"; }
+constexpr std::string_view name_of(FlowSolver s) { return s == FlowSolver::euler ? "euler" : "heun"; }
+
+inline constexpr double kFlowTimestepScale = 1000;
+
+/// u in [0, 1] → t in [0, 1]. Throws ConfigError unless shift > 0.
+inline double shifted_time(double u, double shift) {
+  check<ConfigError>(shift > 0, "shifted_time", "shift is ", shift, ", it must be positive");
+  return shift * u / (1 + (shift - 1) * u);
+}
+
+/// x0, noise [B, …], time of each sample → (1 − t)·x0 + t·noise. Throws ShapeError.
+template <class T, int R>
+Tensor<T, R> flow_sample_at(const Tensor<T, R>& x0, const std::vector<double>& t, const Tensor<T, R>& noise) {
+  check_shape(Index(t.size()) == x0.size(0) && noise.sizes() == x0.sizes(), "flow", t.size(), " times, x0 ", x0.sizes(), ", noise ", noise.sizes());
+  const auto at = per_sample<T, R>(x0.size(0), [&](Index i) { return t[std::size_t(i)]; });
+  return x0 * (1 - at) + noise * at;
+}
+
+template <class T>
+struct FlowLoss {
+  Tensor<T, 1> loss;   // [B]
+  Tensor<T, 0> total;  // its mean; call backward on it
+};
+
+struct FlowObjective {
+  FlowPrediction prediction = FlowPrediction::velocity;
+  std::function<double(double t)> weight = {};  // of a sample's loss; none: 1. 1/t² makes x₀'s loss equal to v's
+};
+
+/// model(x_t, 1000·t), x0 and noise [B, C, …], time of each sample → mean square of the error in what is predicted. Throws ShapeError.
+template <class T, int R, class Model>
+FlowLoss<T> flow_loss(Model&& model, const Tensor<T, R>& x0, const std::vector<double>& t, const Tensor<T, R>& noise, const FlowObjective& objective = {}) {
+  const auto x = flow_sample_at(x0, t, noise);
+  const Index B = x0.size(0);
+  const Tensor<T, R> out = model(x, per_sample<float, 1>(B, [&](Index i) { return kFlowTimestepScale * t[std::size_t(i)]; }));
+  check_shape(out.sizes() == x.sizes(), "flow_loss", "the model gave ", out.sizes(), " for x ", x.sizes());
+  const auto error = objective.prediction == FlowPrediction::velocity ? out - (noise - x0) : out - x0;
+  FlowLoss<T> l;
+  l.loss = mean_per_sample(error * error);
+  if (objective.weight) l.loss = l.loss * per_sample<T, 1>(B, [&](Index i) { return objective.weight(t[std::size_t(i)]); });
+  l.total = mean(l.loss);
+  return l;
+}
+
+struct FlowSampling {
+  Index steps = 50;
+  double shift = 1;
+  FlowPrediction prediction = FlowPrediction::velocity;
+  FlowSolver solver = FlowSolver::euler;
+};
+
+/// From noise x [B, C, …] to a sample. Throws ConfigError.
+template <class T, int R, class Model>
+Tensor<T, R> flow_sample(Model&& model, Tensor<T, R> x, const FlowSampling& o = {}, const std::type_identity_t<SamplerHooks<T, R>>& hooks = {}) {
+  check<ConfigError>(o.steps > 0, "flow_sample", o.steps, " steps");
+  const NoGrad off;
+  const Index B = x.size(0), K = o.steps;
+  const auto predict = [&](const Tensor<T, R>& at, double t) {
+    const Tensor<T, R> out = model(at, timesteps(B, kFlowTimestepScale * t));
+    check_shape(out.sizes() == at.sizes(), "flow_sample", "the model gave ", out.sizes(), " for x ", at.sizes());
+    return out;
+  };
+  const bool velocity = o.prediction == FlowPrediction::velocity;
+  const auto euler = [&](const Tensor<T, R>& at, const Tensor<T, R>& p, double t, double next) {
+    return velocity ? at + p * (next - t) : at * (next / t) + p * (1 - next / t);
+  };
+  const auto velocity_of = [&](const Tensor<T, R>& at, const Tensor<T, R>& p, double t) { return velocity ? p : (at - p) * (1 / t); };
+  for (Index i = 0; i < K; ++i) {
+    hooks.before_step("flow_sample", i, K);
+    const double t = shifted_time(double(K - i) / double(K), o.shift), next = shifted_time(double(K - i - 1) / double(K), o.shift);
+    const auto p = predict(x, t);
+    const auto x0 = velocity ? x + p * -t : p;
+    auto end = euler(x, p, t, next);
+    if (o.solver == FlowSolver::heun && next > 0)
+      end = x + (velocity_of(x, p, t) + velocity_of(end, predict(end, next), next)) * ((next - t) / 2);
+    x = end;
+    hooks.after_step(i + 1, K, x0);
+  }
+  return x;
+}
+
+}  // namespace fg::inline FRAMEGRAD_ABI
