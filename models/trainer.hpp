@@ -1,0 +1,137 @@
+// Trainer — steps of training a TextToVideo model: batch, loss, backward, clipping, AdamW, EMA.
+//
+// All that is random in step n (times, noise, dropped captions, and whether it is a batch of stills) is Philox of (seed, stream, n),
+// and the data's position is a count, so a run that is resumed goes on with the same bits.
+//
+// Stills are films of one frame: they cost 1/T of a film, and teach what things look like. A run may begin with stills alone, and
+// keep a share of them.
+#pragma once
+
+#include <chrono>
+
+#include <framegrad/models/text_to_video.hpp>
+#include <framegrad/optim/adamw.hpp>
+#include <framegrad/optim/clip.hpp>
+#include <framegrad/optim/ema.hpp>
+#include <framegrad/optim/schedule.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI {
+
+struct TrainConfig {
+  Index steps = 20000;
+  LrSchedule lr{LrSchedule::Curve::cosine, 1.5e-3, 5e-5, 200, 20000};
+  AdamWOptions adamw;
+  double clip = 1.0;                // global gradient norm; 0: no clipping
+  double ema = 0.999;
+  Index batch = 16;                 // films a step
+  Index still_batch = 256;          // stills a step
+  Index stills_first = 2500;        // steps at the start that are stills alone
+  double still_share = 0.3;         // of the steps after
+  double still_shift = 4;           // of the times of stills, which show less of their content than films at the same noise
+  double caption_dropout = 0.1;
+  Index accumulate = 1;             // batches a step
+  std::uint64_t seed = 0;
+};
+
+/// Films to learn from, already as latents.
+struct LatentBatch {
+  Tensor<float, 5> x0;              // [B,C,T,H,W]; T is 1 for stills
+  std::vector<std::string> captions;
+};
+
+/// Where batches come from. `first` is how many films (or stills) were taken before: the same count gives the same batch.
+class LatentSource {
+ public:
+  virtual ~LatentSource() = default;
+  virtual LatentBatch films(Index first, Index count) = 0;
+  virtual LatentBatch stills(Index first, Index count) = 0;
+};
+
+struct TrainReport {
+  Index step = 0;                   // steps done
+  bool still = false;
+  double loss = 0, grad_norm = 0, lr = 0, seconds = 0;
+  bool skipped = false;             // the gradient was not finite: the weights stayed as they were
+};
+
+template <class Scalar>
+class Trainer {
+ public:
+  Trainer(TextToVideo<Scalar>& model, LatentSource& source, const TrainConfig& c)
+      : model_(model), source_(source), config_(c), optimizer_(model.params(), c.adamw), ema_(model.params(), {.decay = c.ema}) {
+    check<ConfigError>(c.batch > 0 && c.still_batch > 0 && c.accumulate > 0 && c.steps > 0, "train", "batch ", c.batch, ", still_batch ", c.still_batch, ", accumulate ",
+                       c.accumulate, ", steps ", c.steps, ": each must be positive");
+    check<ConfigError>(c.still_share >= 0 && c.still_share <= 1 && c.caption_dropout >= 0 && c.caption_dropout <= 1, "train", "still_share ", c.still_share,
+                       ", caption_dropout ", c.caption_dropout, ": each must be in [0, 1]");
+  }
+
+  const TrainConfig& config() const { return config_; }
+  Index steps_done() const { return step_; }
+  Index films_seen() const { return films_; }
+  Index stills_seen() const { return stills_; }
+  AdamW& optimizer() { return optimizer_; }
+  Ema& ema() { return ema_; }
+  /// Sets the counts that a run is resumed from.
+  void resume_at(Index step, Index films, Index stills) { step_ = step, films_ = films, stills_ = stills; }
+
+  TrainReport step() {
+    const auto begin = std::chrono::steady_clock::now();
+    TrainReport r;
+    r.still = step_ < config_.stills_first || philox_uniform(config_.seed, kKind, std::uint32_t(step_), 0) < float(config_.still_share);
+    model_.params().zero_grad();
+    for (Index i = 0; i < config_.accumulate; ++i) r.loss += backward_of_batch(r.still, i) / double(config_.accumulate);
+
+    r.grad_norm = grad_norm(model_.params()) / double(config_.accumulate);
+    r.lr = config_.lr(step_);
+    r.skipped = !std::isfinite(r.grad_norm);
+    if (!r.skipped) {
+      optimizer_.step(r.lr, (config_.clip > 0 ? clip_factor(r.grad_norm, config_.clip) : 1.0) / double(config_.accumulate));
+      ema_.update(&optimizer_);
+    }
+    r.step = ++step_;
+    r.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return r;
+  }
+
+  /// Loss on given latents at given times and noise, recorded: what a step differentiates. Public for forecasts and tests.
+  FlowLoss<float> loss(const LatentBatch& batch, const std::vector<double>& t, const Tensor<float, 5>& noise, const std::vector<char>& dropped = {}) const {
+    const auto text = model_.condition(batch.captions, dropped);
+    return flow_loss([&](const auto& x, const auto& time) { return model_(x, time, text); }, batch.x0, t, noise, {model_.config().prediction, {}});
+  }
+
+ private:
+  // Streams of Philox: what the numbers are for.
+  enum : std::uint32_t { kKind = 1, kTime = 2, kNoise = 3, kDrop = 4 };
+
+  double backward_of_batch(bool still, Index part) {
+    const Index B = still ? config_.still_batch : config_.batch;
+    Index& seen = still ? stills_ : films_;
+    const LatentBatch batch = still ? source_.stills(seen, B) : source_.films(seen, B);
+    seen += B;
+    const auto step = std::uint32_t(step_);
+    const std::uint64_t first = std::uint64_t(part) << 40;  // each batch of an accumulated step has its own numbers
+    const double shift = still ? config_.still_shift : model_.config().shift;
+    std::vector<double> t(static_cast<std::size_t>(B));
+    std::vector<char> dropped(static_cast<std::size_t>(B));
+    for (Index b = 0; b < B; ++b) {
+      t[std::size_t(b)] = shifted_time(philox_uniform(config_.seed, kTime, step, first + std::uint64_t(b)), shift);
+      dropped[std::size_t(b)] = philox_uniform(config_.seed, kDrop, step, first + std::uint64_t(b)) < float(config_.caption_dropout);
+    }
+    const auto noise = Tensor<float, 5>(AnyTensor::empty(Dtype::f32, batch.x0.sizes()));
+    parallel_for(noise.count(), 8.0, [&](Range r) {
+      philox_fill_normal(config_.seed, kNoise, step, noise.data() + r.begin, r.size(), first + std::uint64_t(r.begin));
+    }, 64);
+    const auto l = loss(batch, t, noise, dropped);
+    backward(l.total);
+    return l.total.item();
+  }
+
+  TextToVideo<Scalar>& model_;
+  LatentSource& source_;
+  TrainConfig config_;
+  AdamW optimizer_;
+  Ema ema_;
+  Index step_ = 0, films_ = 0, stills_ = 0;
+};
+
+}  // namespace fg::inline FRAMEGRAD_ABI
