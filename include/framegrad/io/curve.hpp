@@ -22,7 +22,7 @@ struct Curve {
 };
 
 struct CurveOptions {
-  std::string title, x_label = "step", y_label = "loss";
+  std::string title = "", x_label = "step", y_label = "loss";
   bool log_y = true;
   double smoothing = 0.97;  // the a above; 0 draws the measured values alone
   int width = 900, height = 480;
