@@ -27,13 +27,4 @@ struct SplitCase {
   static inline const Cases threads = {{{64, 6, 512}}};
 };
 
-struct ChunkCase {
-  static constexpr std::string_view name = "chunk";
-  template <class T>
-  static auto run(Tensor<T, 2> x) { return chunk(x, -1, 3); }
-  static inline const Cases correct = {{{4, 9}}};
-  static inline const Cases reject = {{{4, 10}}};
-  static inline const Cases threads = {{{1024, 384}}};
-};
-
 }  // namespace fg::test

@@ -20,12 +20,4 @@ std::vector<Tensor<T, R>> split(const Tensor<T, R>& x, int axis, const std::vect
   return parts;
 }
 
-/// x [..., n, ...] → `parts` parts of n/parts. Throws ShapeError unless `parts` divides n.
-template <class T, int R>
-std::vector<Tensor<T, R>> chunk(const Tensor<T, R>& x, int axis, Index parts) {
-  axis = checked_axis(axis, R, "chunk");
-  check_shape(parts >= 1 && x.size(axis) % parts == 0, "chunk", parts, " parts of axis ", axis, " of ", x.sizes(), ": it must be divisible");
-  return split(x, axis, std::vector<Index>(std::size_t(parts), x.size(axis) / parts));
-}
-
 }  // namespace fg::inline FRAMEGRAD_ABI
