@@ -132,11 +132,9 @@ class Stdit {
     const Tensor<4> frame_pos = frame_positions(frames);
 
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
-      const Tensor<4>* pos = i == 0 ? &frame_pos : nullptr;
-      const auto& block = blocks_[i];
-      const auto run = [&block, &text, pos](const Tensor<4>& u, const Tensor<3>& v, const Tensor<3>& w) {
-        return block(u, StditText<Scalar>{w, text.seen}, v, pos);
-      };
+      // Held by value: checkpoint runs it again in backward, when this call is long over.
+      const auto run = [block = blocks_[i], seen = text.seen, pos = i == 0 ? std::optional(frame_pos) : std::nullopt](
+                           const Tensor<4>& u, const Tensor<3>& v, const Tensor<3>& w) { return block(u, {w, seen}, v, pos ? &*pos : nullptr); };
       h = c.checkpoint_blocks ? checkpoint(run, h, t0, text.rows) : run(h, t0, text.rows);
     }
     return cast<float>(head(h, t_emb, rows));

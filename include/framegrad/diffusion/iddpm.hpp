@@ -17,12 +17,11 @@
 #include <framegrad/diffusion/sampler.hpp>
 #include <framegrad/diffusion/schedule.hpp>
 #include <framegrad/ops/add.hpp>
-#include <framegrad/ops/clamp.hpp>
+#include <framegrad/ops/discretised_gaussian.hpp>
 #include <framegrad/ops/exp.hpp>
-#include <framegrad/ops/log.hpp>
+#include <framegrad/ops/gaussian_kl.hpp>
 #include <framegrad/ops/mul.hpp>
 #include <framegrad/ops/sub.hpp>
-#include <framegrad/ops/tanh.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
 
@@ -99,39 +98,15 @@ struct IddpmLoss {
 
 namespace detail {
 
-/// 0.5·(1 + tanh(√(2/π)·(z + 0.044715·z³))): the normal distribution's cumulative function, nearly.
-template <class T, int R>
-Tensor<T, R> normal_cdf(const Tensor<T, R>& z) {
-  constexpr double kRoot2OverPi = 0.79788456080286535588;
-  return affine(tanh((z + z * z * z * 0.044715) * kRoot2OverPi), 0.5, 0.5);
-}
-
-/// −ln of the probability that N(mean, exp(log_variance)) gives to the cell of width 2/255 around x0; the outermost cells are open.
-template <class T, int R>
-Tensor<T, R> cell_code_length(const Tensor<T, R>& x0, const Tensor<T, R>& mean, const Tensor<T, R>& log_variance) {
-  const auto chosen = [&](auto&& yes) {
-    Tensor<T, R> m(row_major_copy(x0));
-    for (Index i = 0; i < m.count(); ++i) m.data()[i] = yes(m.data()[i]) ? T(1) : T(0);
-    return m;
-  };
-  const auto lowest = chosen([](T v) { return v < T(-0.999); }), highest = chosen([](T v) { return v > T(0.999); });
-  const auto sharpness = exp(affine(log_variance, -0.5, 0)), centre = x0 - mean;
-  const auto upper = normal_cdf(sharpness * (centre + 1.0 / 255)), lower = normal_cdf(sharpness * (centre - 1.0 / 255));
-  const auto p = upper * (1 - highest) + highest - lower * (1 - lowest);
-  return -log(clamp(p, 1e-12, 2));
-}
-
 template <class T, int R>
 Tensor<T, 1> variational_bound(const NoiseSchedule& s, const Tensor<T, R>& x0, const Tensor<T, R>& x, const std::vector<Index>& k, const Prediction<T, R>& p) {
   constexpr double kLn2 = 0.69314718055994530942;
   const auto model = iddpm_step(s, x, k, Prediction<T, R>{p.value.detach(), p.variance});
   const auto q_mean = x0 * at_steps<T, R>(k, s.x0_weight) + x * at_steps<T, R>(k, s.xk_weight);
-  const auto q_log = at_steps<T, R>(k, s.posterior_log_variance);
-  const auto d = q_mean - model.mean, r = q_log - model.log_variance;
-  const auto kl = mean_per_sample(affine(exp(r) - r + d * d * exp(-model.log_variance), 0.5, -0.5)) / kLn2;
+  const auto kl = mean_per_sample(gaussian_kl(q_mean, at_steps<T, R>(k, s.posterior_log_variance), model.mean, model.log_variance)) / kLn2;
   if (std::find(k.begin(), k.end(), 0) == k.end()) return kl;
   const auto at_zero = at_steps<T, 1>(k, [](Index i) { return i == 0; });
-  const auto code = mean_per_sample(cell_code_length(x0, model.mean, model.log_variance)) / kLn2;
+  const auto code = mean_per_sample(discretised_gaussian_log_likelihood(x0, model.mean, model.log_variance)) / -kLn2;
   return kl * (1 - at_zero) + code * at_zero;
 }
 
