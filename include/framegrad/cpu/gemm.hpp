@@ -2,7 +2,8 @@
 //
 //   C[m,n] (+)= alpha·Σ_k A[m,k]·B[k,n]        then bias and activation (gemm_epilogue.hpp)
 //
-// B is packed once into slivers of two vectors' width (gemm_pack.hpp); C is cut into blocks, each computed by one thread:
+// B is packed into slivers of two vectors' width (gemm_pack.hpp), once for all if C has many blocks of rows, else by each block
+// for itself, k block by k block, so that they never leave its cache. C is cut into blocks, each computed by one thread:
 //
 //   for a block of k that keeps a sliver in the first-level cache
 //     for each sliver, for each few rows of A          a register tile (gemm_tile.hpp, gemm_amx.hpp)
@@ -57,6 +58,7 @@ struct GemmPlan {
   Index rows_whole;        // rows come in multiples of it
   Index units, unit_block; // of k
   Index row_block, slivers, sliver_block;
+  bool pack_ahead;         // all of B, before the blocks begin
 };
 
 template <class T, class U>
@@ -77,37 +79,40 @@ GemmPlan gemm_plan(Index m, Index n, Index k) {
   const Index row_unit = p.tiles ? 32 : bytes == 64 ? 12 : bytes == 32 ? 6 : 4;
   p.sliver_block = p.slivers < 384 / p.width ? p.slivers : 384 / p.width;
   p.row_block = round_up(192, row_unit);
-  const Index wanted = 6 * threads();
+  const Index wanted = 2 * threads();
   const Index columns = ceil_div(p.slivers, p.sliver_block);
   if (ceil_div(m, p.row_block) * columns < wanted) {
     p.row_block = round_up(ceil_div(m, ceil_div(wanted, columns)), row_unit);
     if (p.row_block < 2 * row_unit) p.row_block = 2 * row_unit;
   }
+  p.pack_ahead = ceil_div(m, p.row_block) > 2 * threads();
   return p;
 }
 
 template <class T, class U, class Out>
-void gemm_block(const GemmPlan& p, const Operand<T>& a, const U* packed, Index n, Index row, Index sliver, Out* c, Index ldc,
+void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, const U* packed, Index row, Index sliver, Out* c, Index ldc,
                 const GemmOptions<Out>& o) {
   using A = accum_t<T>;
   constexpr int D = kUnitDepth<U>;
   const Index rows = a.lines - row < p.row_block ? a.lines - row : p.row_block;
   const Index slivers = p.slivers - sliver < p.sliver_block ? p.slivers - sliver : p.sliver_block;
-  const Index column = sliver * p.width, columns = n - column < slivers * p.width ? n - column : slivers * p.width;
+  const Index column = sliver * p.width, columns = b.lines - column < slivers * p.width ? b.lines - column : slivers * p.width;
   const Index rows_filled = round_up(rows, p.rows_whole);
 
-  // In place if A is made of the tile's units already, and nothing is read behind its end.
+  // A stays in place if it is made of the tile's units already, and nothing is read behind its end.
   const bool a_in_place = (std::is_same_v<T, U> || D == 2) && a.k_stride == 1 && a.depth % (p.tiles ? 32 : D) == 0 && rows == rows_filled;
   const bool plain = std::is_same_v<A, Out> && o.alpha == 1 && !o.bias && o.activation == Activation::none && !o.pre_activation;
   const bool c_in_place = plain && columns == slivers * p.width && rows == rows_filled;
 
   const Index pack_stride = round_up(p.unit_block, 16);
   const Index pack_bytes = a_in_place ? 0 : round_up(rows_filled * pack_stride * Index(sizeof(U)), 64);
-  const Index sums_stride = slivers * p.width;
+  const Index b_bytes = p.pack_ahead ? 0 : p.unit_block * slivers * p.width * Index(sizeof(U));
+  const Index sums_stride = slivers * p.width, sums_bytes = c_in_place ? 0 : rows_filled * sums_stride * Index(sizeof(A));
   struct Block;
-  char* const memory = static_cast<char*>(gemm_scratch<Block>(pack_bytes + (c_in_place ? 0 : rows_filled * sums_stride * Index(sizeof(A)))));
+  char* const memory = static_cast<char*>(gemm_scratch<Block>(pack_bytes + b_bytes + sums_bytes));
   U* const a_packed = reinterpret_cast<U*>(memory);
-  A* const sums = c_in_place ? reinterpret_cast<A*>(c + row * ldc + column) : reinterpret_cast<A*>(memory + pack_bytes);
+  U* const b_packed = reinterpret_cast<U*>(memory + pack_bytes);
+  A* const sums = c_in_place ? reinterpret_cast<A*>(c + row * ldc + column) : reinterpret_cast<A*>(memory + pack_bytes + b_bytes);
   const Index lds = c_in_place ? ldc : sums_stride;
 
   for (Index u = 0; u < p.units; u += p.unit_block) {
@@ -120,15 +125,17 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, const U* packed, Index n
       rows_at = reinterpret_cast<const char*>(a_packed);
       stride = pack_stride * Index(sizeof(U));
     }
-    const U* const b = packed + u * p.slivers * p.width + sliver * p.width * units_filled;
+    const U* right = b_packed;
+    if (p.pack_ahead) right = packed + u * p.slivers * p.width + sliver * p.width * units_filled;
+    else dispatch<PackSlivers<T, U>>(b, column, slivers * p.width, u, units_filled, b_packed);
     const bool add = u > 0 || (c_in_place && o.accumulate);
     if constexpr (std::is_same_v<U, Pair>) {
 #if defined(__x86_64__)
-      if (p.tiles) amx_block(rows_filled, slivers, units_filled, rows_at, stride, b, sums, lds, add);
-      else dot_block(rows, slivers, units, rows_at, stride, b, sums, lds, add);
+      if (p.tiles) amx_block(rows_filled, slivers, units_filled, rows_at, stride, right, sums, lds, add);
+      else dot_block(rows, slivers, units, rows_at, stride, right, sums, lds, add);
 #endif
     } else {
-      dispatch<FmaBlock<U>>(rows, slivers, units, rows_at, stride, b, sums, lds, add);
+      dispatch<FmaBlock<U>>(rows, slivers, units, rows_at, stride, right, sums, lds, add);
     }
   }
   if (c_in_place) return;
@@ -138,13 +145,12 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, const U* packed, Index n
   dispatch<GemmEpilogue<A, Out>>(rows, columns, static_cast<const A*>(sums), lds, c + row * ldc + column, ldc, here);
 }
 
-template <class T, class U, class Out>
-void gemm_in_units(const Operand<T>& a, const Operand<T>& b, Out* c, Index ldc, const GemmOptions<Out>& o) {
-  const GemmPlan p = gemm_plan<T, U>(a.lines, b.lines, a.depth);
+/// All slivers of B, block of k by block of k.
+template <class T, class U>
+const U* pack_all(const GemmPlan& p, const Operand<T>& b) {
   const Index whole_units = p.tiles ? 16 : 1;
-  const Index filled_units = round_up(p.units, whole_units);
   struct Slivers;
-  U* const packed = static_cast<U*>(gemm_scratch<Slivers>(filled_units * p.slivers * p.width * Index(sizeof(U))));
+  U* const packed = static_cast<U*>(gemm_scratch<Slivers>(round_up(p.units, whole_units) * p.slivers * p.width * Index(sizeof(U))));
   for (Index u = 0; u < p.units; u += p.unit_block) {
     const Index units = round_up(p.units - u < p.unit_block ? p.units - u : p.unit_block, whole_units);
     U* const to = packed + u * p.slivers * p.width;
@@ -152,11 +158,18 @@ void gemm_in_units(const Operand<T>& a, const Operand<T>& b, Out* c, Index ldc, 
       dispatch<PackSlivers<T, U>>(b, r.begin * p.width, r.size() * p.width, u, units, to + r.begin * p.width * units);
     });
   }
+  return packed;
+}
+
+template <class T, class U, class Out>
+void gemm_in_units(const Operand<T>& a, const Operand<T>& b, Out* c, Index ldc, const GemmOptions<Out>& o) {
+  const GemmPlan p = gemm_plan<T, U>(a.lines, b.lines, a.depth);
+  const U* packed = p.pack_ahead ? pack_all<T, U>(p, b) : nullptr;
   const Index across = ceil_div(p.slivers, p.sliver_block), down = ceil_div(a.lines, p.row_block);
   const double flop_ns = 2.0 * double(p.row_block * p.sliver_block * p.width) * double(a.depth) / 60;
   parallel_for(across * down, flop_ns, [&](Range r) {
     for (Index i = r.begin; i < r.end; ++i)
-      gemm_block<T, U>(p, a, static_cast<const U*>(packed), b.lines, i / across * p.row_block, i % across * p.sliver_block, c, ldc, o);
+      gemm_block<T, U>(p, a, b, packed, i % down * p.row_block, i / down * p.sliver_block, c, ldc, o);
   });
 }
 

@@ -21,7 +21,8 @@ struct TileConfig {  // LDTILECFG's 64 bytes
 };
 static_assert(sizeof(TileConfig) == 64);
 
-[[gnu::target("amx-tile,amx-bf16")]] inline void amx_tile(Index units, const char* a, Index a_stride, const Pair* b, float* c, Index ldc, bool add) {
+[[gnu::target("amx-tile,amx-bf16")]] inline void amx_tile(Index units, const char* a, Index a_stride, const Pair* b, float* c, Index ldc, bool add,
+                                                               const char* ahead, int rows_ahead) {
   constexpr Index b_stride = 128;  // bytes of a sliver's row
   const Index c_stride = ldc * Index(sizeof(float));
   float* const c2 = c + 16 * ldc;
@@ -37,6 +38,7 @@ static_assert(sizeof(TileConfig) == 64);
   }
   const char* a2 = a + 16 * a_stride;
   for (Index u = 0; u < units; u += kAmxUnits, a += 64, a2 += 64, b += kAmxUnits * 32) {
+    for (int r = 0; r < rows_ahead; ++r) __builtin_prefetch(ahead + r * a_stride + u * 4);
     __asm__ volatile(
         "tileloadd (%0,%3,1), %%tmm4\n\t"
         "tileloadd (%2,%4,1), %%tmm6\n\t"
@@ -63,9 +65,15 @@ static_assert(sizeof(TileConfig) == 64);
                                                            float* c, Index ldc, bool add) {
   alignas(64) static constexpr detail::TileConfig config;
   __asm__ volatile("ldtilecfg %0" : : "m"(config));
-  for (Index i = 0; i < rows; i += kAmxRows)
-    for (Index j = 0; j < slivers; ++j)
-      detail::amx_tile(units, a + i * a_stride, a_stride, b + j * units * 32, c + i * ldc + j * 32, ldc, add);
+  // A step of one tile takes a line of each of its rows: in that time a few lines of the next rows are fetched.
+  const int rows_ahead = int((kAmxRows + slivers - 1) / slivers);
+  for (Index i = 0; i < rows; i += kAmxRows) {
+    for (Index j = 0; j < slivers; ++j) {
+      const Index next = i + kAmxRows + j * rows_ahead;
+      const int ahead = next >= rows ? 0 : rows_ahead;
+      detail::amx_tile(units, a + i * a_stride, a_stride, b + j * units * 32, c + i * ldc + j * 32, ldc, add, a + next * a_stride, ahead);
+    }
+  }
   __asm__ volatile("tilerelease" : : : "memory");
 }
 

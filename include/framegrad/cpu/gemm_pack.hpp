@@ -96,27 +96,28 @@ struct PackSlivers {
   FRAMEGRAD_INLINE static void run(Operand<T> x, Index line, Index lines, Index first, Index units, U* to) {
     using V = Vec<U, B>;
     constexpr int N = V::lanes, W = 2 * N;
-    for (Index end = line + lines; line < end; line += W, to += units * W) {
-      for (int part = 0; part < 2; ++part) {
-        const Index from = line + part * N;
-        const int count = from >= x.lines ? 0 : x.lines - from < N ? int(x.lines - from) : N;
-        U* out = to + part * N;
-        if (x.k_stride == 1 && (x.line_stride != 1 || x.depth > 1)) {
-          for (Index u = 0; u < units; u += N) {
-            V block[N];
+    const auto lines_at = [&](Index from) FRAMEGRAD_LAMBDA { return from >= x.lines ? 0 : x.lines - from < N ? int(x.lines - from) : N; };
+    if (x.k_stride == 1 && (x.line_stride != 1 || x.depth > 1)) {
+      for (Index i = 0; i < lines; i += N) {
+        U* const out = to + i / W * W * units + i % W;
+        const int count = lines_at(line + i);
+        for (Index u = 0; u < units; u += N) {
+          V block[N];
 #pragma GCC unroll 16
-            for (int i = 0; i < N; ++i) block[i] = i < count ? detail::along_k<V>(x, from + i, first + u) : V(U(0));
-            detail::transpose(block);
-            const int rest = units - u < N ? int(units - u) : N;
+          for (int j = 0; j < N; ++j) block[j] = j < count ? detail::along_k<V>(x, line + i + j, first + u) : V(U(0));
+          detail::transpose(block);
+          const int rest = units - u < N ? int(units - u) : N;
 #pragma GCC unroll 16
-            for (int i = 0; i < N; ++i)
-              if (i < rest) detail::store_all(out + (u + i) * W, block[i]);
-          }
-        } else {
-          for (Index u = 0; u < units; ++u) {
-            const bool inside = count > 0 && (first + u) * kUnitDepth<U> < x.depth;
-            detail::store_all(out + u * W, inside ? detail::across_lines<V>(x, first + u, from, count) : V(U(0)));
-          }
+          for (int j = 0; j < N; ++j)
+            if (j < rest) detail::store_all(out + (u + j) * W, block[j]);
+        }
+      }
+    } else {  // unit by unit, so that memory is read in long runs
+      for (Index u = 0; u < units; ++u) {
+        const bool inside = (first + u) * kUnitDepth<U> < x.depth;
+        for (Index i = 0; i < lines; i += N) {
+          const int count = inside ? lines_at(line + i) : 0;
+          detail::store_all(to + i / W * W * units + u * W + i % W, count ? detail::across_lines<V>(x, first + u, line + i, count) : V(U(0)));
         }
       }
     }
@@ -136,9 +137,9 @@ struct PackRows {
       for (Index i = 0; i < lines; ++i)
         for (Index u = 0; u < units; u += N) detail::store_all(to + i * stride + u, detail::along_k<V>(x, line + i, first + u));
     } else {
-      for (Index i = 0; i < lines; i += N) {
-        const int count = lines - i < N ? int(lines - i) : N;
-        for (Index u = 0; u < units; u += N) {
+      for (Index u = 0; u < units; u += N) {
+        for (Index i = 0; i < lines; i += N) {
+          const int count = lines - i < N ? int(lines - i) : N;
           V block[N];
 #pragma GCC unroll 16
           for (int j = 0; j < N; ++j) block[j] = u + j < units ? detail::across_lines<V>(x, first + u + j, line + i, count) : V(U(0));
