@@ -68,7 +68,8 @@ TEST(Philox, TheExtremeBitsGiveFiniteNormals) {
 
 TEST(Philox, SeedStreamAndStepEachChangeTheNumbers) {
   std::set<std::uint32_t> bits;
-  for (std::uint32_t k = 0; k < 3; ++k) bits.insert({fg::Philox(1 + k).bits(1, 1, 1), fg::Philox(1).bits(2 + k, 1, 1), fg::Philox(1).bits(1, 2 + k, 1)});
+  for (std::uint32_t k = 0; k < 3; ++k)
+    bits.insert({fg::Philox(1 + k).bits(1, 1, 1), fg::Philox(1).bits(2 + k, 1, 1), fg::Philox(1).bits(1, 2 + k, 1)});
   EXPECT_EQ(bits.size(), 9u);
 }
 

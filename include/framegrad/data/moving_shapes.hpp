@@ -160,8 +160,8 @@ inline Film render(const Scene& s, Index frames, Index height, Index width) {
 /// Frame `t` of the film of `frames` frames, alone: [1, height, width, 3].
 inline Film render_frame(const Scene& s, Index t, Index frames, Index height, Index width) {
   check_shape(t >= 0 && t < frames, "moving_shapes", "frame ", t, " of ", frames);
-  check_shape(height >= kSmallestSide && width >= kSmallestSide, "moving_shapes", "a frame of ", height, "x", width, ", at least ", kSmallestSide,
-              "x", kSmallestSide, " is needed");
+  check_shape(height >= kSmallestSide && width >= kSmallestSide, "moving_shapes", "a frame of ", height, "x", width, ", at least ",
+              kSmallestSide, "x", kSmallestSide, " is needed");
   Film film = Film::filled(1, height, width, kGround);
   for (std::size_t i = s.objects.size(); i-- > 0;) detail::draw(s.objects[i], t, frames, film, 0);
   return film;

@@ -27,9 +27,11 @@ enum class Motion : std::uint8_t { left, right, up, down, spins, still };
 inline constexpr std::array<std::string_view, 4> kFigures = {"circle", "square", "triangle", "cross"};
 inline constexpr std::array<std::string_view, 6> kColors = {"red", "green", "blue", "yellow", "purple", "white"};
 inline constexpr std::array<std::string_view, 2> kSizes = {"small", "large"};
-inline constexpr std::array<std::string_view, 6> kMotions = {"moves left", "moves right", "moves up", "moves down", "spins", "stays still"};
+inline constexpr std::array<std::string_view, 6> kMotions = {"moves left", "moves right", "moves up",
+                                                             "moves down", "spins",       "stays still"};
 
-inline constexpr std::array<Rgb, 6> kPaint = {{{230, 45, 45}, {45, 200, 70}, {50, 90, 240}, {240, 215, 45}, {185, 45, 225}, {235, 235, 235}}};
+inline constexpr std::array<Rgb, 6> kPaint = {
+    {{230, 45, 45}, {45, 200, 70}, {50, 90, 240}, {240, 215, 45}, {185, 45, 225}, {235, 235, 235}}};
 inline constexpr Rgb kGround = {24, 24, 24};
 
 /// Positions are in 1/65536 of the frame's width and height, extents in 1/65536 of its shorter side.
@@ -66,9 +68,13 @@ struct SceneOptions {
 constexpr bool drawable(Figure figure, Motion motion) { return !(figure == Figure::circle && motion == Motion::spins); }
 
 /// One combination in twelve, so chosen that any two words meet in at most one of them.
-constexpr bool held_out(Figure figure, Color color, Motion motion) { return (3 * int(figure) + 2 * int(color) + int(motion)) % 12 == 3; }
+constexpr bool held_out(Figure figure, Color color, Motion motion) {
+  return (3 * int(figure) + 2 * int(color) + int(motion)) % 12 == 3;
+}
 inline bool held_out(const Object& o) { return held_out(o.figure, o.color, o.motion); }
-inline bool held_out(const Scene& s) { return std::any_of(s.objects.begin(), s.objects.end(), [](const Object& o) { return held_out(o); }); }
+inline bool held_out(const Scene& s) {
+  return std::any_of(s.objects.begin(), s.objects.end(), [](const Object& o) { return held_out(o); });
+}
 
 /// Half the side of a square, the radius of a circle, the circumradius of a triangle, half the length of a cross's bar.
 constexpr std::int32_t radius(Figure figure, Size size) {
@@ -103,7 +109,8 @@ inline const std::vector<Word>& combinations(std::optional<Split> split) {
 class Draws {
  public:
   Draws() = default;
-  Draws(Split split, std::uint64_t seed, std::uint64_t index) : philox_(Philox(seed)), index_(index), stream_(0x5ce0e000u + unsigned(split)) {}
+  Draws(Split split, std::uint64_t seed, std::uint64_t index)
+      : philox_(Philox(seed)), index_(index), stream_(0x5ce0e000u + unsigned(split)) {}
 
   /// Uniform in [0, n).
   std::uint32_t below(std::uint32_t n) { return std::uint32_t(std::uint64_t(next()) * n >> 32); }

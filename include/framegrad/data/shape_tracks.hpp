@@ -68,7 +68,8 @@ struct Reading {
     const auto pass = [&](Vector* p, Index n, Index stride) {
       for (Index i = 0; i < n; ++i) line[std::size_t(i)] = p[i * stride];
       for (Index i = 0; i < n; ++i) {
-        const Vector a = line[std::size_t(std::max<Index>(0, i - 1))], b = line[std::size_t(i)], c = line[std::size_t(std::min(n - 1, i + 1))];
+        const Vector a = line[std::size_t(std::max<Index>(0, i - 1))], b = line[std::size_t(i)];
+        const Vector c = line[std::size_t(std::min(n - 1, i + 1))];
         p[i * stride] = {(a.r + 2 * b.r + c.r) / 4, (a.g + 2 * b.g + c.g) / 4, (a.b + 2 * b.b + c.b) / 4};
       }
     };

@@ -90,7 +90,8 @@ inline std::string curve_svg(const std::vector<Curve>& curves, const CurveOption
   for (const Curve& c : curves) {
     check<ConfigError>(c.x.size() == c.y.size(), "curve", "\"", c.name, "\" has ", c.x.size(), " x for ", c.y.size(), " y");
     for (std::size_t i = 0; i < c.x.size(); ++i)
-      if (shown(c.x[i], c.y[i])) x0 = std::min(x0, c.x[i]), x1 = std::max(x1, c.x[i]), y0 = std::min(y0, c.y[i]), y1 = std::max(y1, c.y[i]);
+      if (shown(c.x[i], c.y[i]))
+        x0 = std::min(x0, c.x[i]), x1 = std::max(x1, c.x[i]), y0 = std::min(y0, c.y[i]), y1 = std::max(y1, c.y[i]);
   }
   if (x0 > x1) x0 = 0, x1 = 1, y0 = 0.1, y1 = 1;  // nothing to show: empty axes
   if (x0 == x1) x1 = x0 + 1;
@@ -99,20 +100,30 @@ inline std::string curve_svg(const std::vector<Curve>& curves, const CurveOption
   const double W = options.width, H = options.height;
   const Axis ax{x0, x1, 70, W - 20}, ay{y0, y1, H - 50, options.title.empty() ? 20.0 : 40.0, options.log_y};
 
-  std::string s = text("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"", options.width, "\" height=\"", options.height, "\" viewBox=\"0 0 ",
-                       options.width, " ", options.height, "\" font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">\n",
+  std::string s = text("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"", options.width, "\" height=\"", options.height,
+                       "\" viewBox=\"0 0 ", options.width, " ", options.height,
+                       "\" font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">\n",
                        "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n");
   const auto line = [&](double ax0, double ay0, double ax1, double ay1, const char* color) {
-    s += text("<line x1=\"", number(ax0), "\" y1=\"", number(ay0), "\" x2=\"", number(ax1), "\" y2=\"", number(ay1), "\" stroke=\"", color, "\"/>\n");
+    s += text("<line x1=\"", number(ax0), "\" y1=\"", number(ay0), "\" x2=\"", number(ax1), "\" y2=\"", number(ay1), "\" stroke=\"", color,
+              "\"/>\n");
   };
   const auto label = [&](double x, double y, const char* anchor, const std::string& words, const std::string& more = "") {
-    s += text("<text x=\"", number(x), "\" y=\"", number(y), "\" text-anchor=\"", anchor, "\"", more, ">", escaped(words), "</text>\n");
+    s += text("<text x=\"", number(x), "\" y=\"", number(y), "\" text-anchor=\"", anchor, "\"", more, ">", escaped(words),
+              "</text>\n");
   };
-  for (const double v : ticks(y0, y1, options.log_y)) line(ax.begin, ay(v), ax.end, ay(v), "#e4e4e4"), label(ax.begin - 6, ay(v) + 4, "end", number(v, 4));
-  for (const double v : ticks(x0, x1, false)) line(ax(v), ay.begin, ax(v), ay.begin + 5, "#333"), label(ax(v), ay.begin + 18, "middle", number(v, 7));
+  for (const double v : ticks(y0, y1, options.log_y)) {
+    line(ax.begin, ay(v), ax.end, ay(v), "#e4e4e4");
+    label(ax.begin - 6, ay(v) + 4, "end", number(v, 4));
+  }
+  for (const double v : ticks(x0, x1, false)) {
+    line(ax(v), ay.begin, ax(v), ay.begin + 5, "#333");
+    label(ax(v), ay.begin + 18, "middle", number(v, 7));
+  }
   line(ax.begin, ay.begin, ax.end, ay.begin, "#333"), line(ax.begin, ay.begin, ax.begin, ay.end, "#333");
   label((ax.begin + ax.end) / 2, H - 12, "middle", options.x_label);
-  label(16, (ay.begin + ay.end) / 2, "middle", options.y_label, text(" transform=\"rotate(-90 16 ", number((ay.begin + ay.end) / 2), ")\""));
+  const double middle = (ay.begin + ay.end) / 2;
+  label(16, middle, "middle", options.y_label, text(" transform=\"rotate(-90 16 ", number(middle), ")\""));
   if (!options.title.empty()) label((ax.begin + ax.end) / 2, 24, "middle", options.title, " font-size=\"15\"");
 
   // A pixel column can't show more than its mean: long curves are thinned to two points a column.

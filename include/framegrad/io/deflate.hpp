@@ -129,10 +129,12 @@ namespace detail {
 
 class Inflater {
  public:
-  Inflater(std::span<const std::uint8_t> in, std::size_t expected, std::string_view name) : in_(in), expected_(expected), name_(name) {}
+  Inflater(std::span<const std::uint8_t> in, std::size_t expected, std::string_view name)
+      : in_(in), expected_(expected), name_(name) {}
 
   std::vector<std::uint8_t> run() {
-    need(in_.size() >= 2 && (in_[0] & 15) == 8 && (in_[0] >> 4) <= 7 && (in_[0] * 256 + in_[1]) % 31 == 0 && !(in_[1] & 32), "no zlib header");
+    need(in_.size() >= 2 && (in_[0] & 15) == 8 && (in_[0] >> 4) <= 7 && (in_[0] * 256 + in_[1]) % 31 == 0 && !(in_[1] & 32),
+         "no zlib header");
     at_ = 2;
     out_.reserve(expected_);
     for (bool last = false; !last;) {

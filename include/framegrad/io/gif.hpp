@@ -152,11 +152,11 @@ inline void append_lzw(std::vector<std::uint8_t>& out, const std::uint8_t* indic
 
 }  // namespace detail::gif
 
-/// A film → the bytes of an animated GIF. Times are kept in hundredths of a second, 2 at least: readers slow down shorter ones.
+/// A film → the bytes of an animated GIF. Times are kept in hundredths of a second, 2 at least: readers slow shorter ones down.
 /// Throws ShapeError for a side above 65535 and ConfigError for a rate that is not positive.
 inline std::vector<std::uint8_t> encode_gif(const Film& film, double fps = 8) {
   film.validate();
-  check_shape(film.height <= 65535 && film.width <= 65535, "gif", film.height, "x", film.width, " pixels, at most 65535 a side are possible");
+  check_shape(film.height <= 65535 && film.width <= 65535, "gif", film.height, "x", film.width, " pixels, 65535 a side are possible");
   check<ConfigError>(fps > 0 && fps < 1e6, "gif", fps, " frames a second");
   auto palette = detail::gif::exact_palette(film);
   if (palette.colors.empty()) palette = detail::gif::median_cut(film);
@@ -173,7 +173,7 @@ inline std::vector<std::uint8_t> encode_gif(const Film& film, double fps = 8) {
   append({0x21, 0xff, 11, 'N', 'E', 'T', 'S', 'C', 'A', 'P', 'E', '2', '.', '0', 3, 1, 0, 0, 0});  // loops for ever
   const std::size_t pixels = std::size_t(film.height * film.width);
   for (Index t = 0; t < film.frames; ++t) {
-    const auto time = [&](Index frame) { return Index(std::llround(double(frame) * 100 / fps)); };  // rounded in sum, not one by one
+    const auto time = [&](Index frame) { return Index(std::llround(double(frame) * 100 / fps)); };  // rounded in sum
     append({0x21, 0xf9, 4, 4});
     append_short(std::clamp<Index>(time(t + 1) - time(t), 2, 65535));
     append({0, 0, 0x2c, 0, 0, 0, 0});
