@@ -21,10 +21,10 @@
 
 #include <cmath>
 
-#include <framegrad/core/parallel.hpp>
 #include <framegrad/cpu/dispatch.hpp>
 #include <framegrad/cpu/simd.hpp>
 #include <framegrad/nn/named_tensors.hpp>
+#include <framegrad/optim/chunks.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
 
@@ -82,6 +82,7 @@ class AdamW {
     const auto within = [](double b) { return b >= 0 && b < 1; };
     check<ConfigError>(within(options_.beta1) && within(options_.beta2), "AdamW", "beta1 ", options_.beta1, ", beta2 ", options_.beta2, ": each must be in [0, 1)");
     check<ConfigError>(options_.eps >= 0 && options_.weight_decay >= 0, "AdamW", "eps ", options_.eps, ", weight_decay ", options_.weight_decay, ": none may be negative");
+    std::vector<Index> counts;
     for (const auto& slot : params.trainable()) {
       Entry e;
       e.slot = slot;
@@ -100,10 +101,11 @@ class AdamW {
       };
       e.m = zeros(), e.v = zeros();
       if (held != w.dtype()) e.master = zeros();
-      for (Index begin = 0; begin < w.count(); begin += kChunk) chunks_.push_back({entries_.size(), begin, std::min(kChunk, w.count() - begin)});
+      counts.push_back(w.count());
       by_slot_.emplace(slot.get(), entries_.size());
       entries_.push_back(std::move(e));
     }
+    chunks_ = cut_into_chunks(counts, kChunk);
   }
 
   /// One step with learning rate `lr`; every gradient is taken times `scale`. Throws ConfigError if a weight changed its shape or type.
@@ -111,18 +113,15 @@ class AdamW {
     take_masters();
     std::vector<Work> work(entries_.size());
     for (std::size_t i = 0; i < entries_.size(); ++i) work[i] = prepare(entries_[i], lr, scale);
-    parallel_for(Index(chunks_.size()), 2.0 * double(kChunk), [&](Range range) {
-      for (Index c = range.begin; c < range.end; ++c) {
-        const Chunk& chunk = chunks_[std::size_t(c)];
-        const Work& at = work[chunk.entry];
-        if (!at.grad.defined() || at.grad.is_meta()) continue;
-        const Entry& e = entries_[chunk.entry];
-        switch (e.slot->value.dtype()) {
-          case Dtype::f64: run_chunk<double>(chunk, e, at); break;
-          case Dtype::bf16: run_chunk<bf16>(chunk, e, at); break;
-          case Dtype::f16: run_chunk<half>(chunk, e, at); break;
-          default: run_chunk<float>(chunk, e, at);
-        }
+    for_chunks(chunks_, 2.0, [&](const Chunk& chunk) {
+      const Work& at = work[std::size_t(chunk.tensor)];
+      const Entry& e = entries_[std::size_t(chunk.tensor)];
+      if (!at.grad.defined() || at.grad.is_meta()) return;
+      switch (e.slot->value.dtype()) {
+        case Dtype::f64: return run_chunk<double>(chunk, e, at);
+        case Dtype::bf16: return run_chunk<bf16>(chunk, e, at);
+        case Dtype::f16: return run_chunk<half>(chunk, e, at);
+        default: return run_chunk<float>(chunk, e, at);
       }
     });
     for (std::size_t i = 0; i < entries_.size(); ++i)
@@ -168,10 +167,6 @@ class AdamW {
     AnyTensor m, v, master;  // in the memory order of the weight; no master for f32 and f64
     double lr_multiplier = 1, weight_decay = 0;
     Index steps = 0;
-  };
-  struct Chunk {
-    std::size_t entry;
-    Index begin, count;
   };
   struct Work {
     AnyTensor grad;  // undefined: nothing to do

@@ -11,10 +11,10 @@
 
 #include <cmath>
 
-#include <framegrad/core/parallel.hpp>
 #include <framegrad/cpu/dispatch.hpp>
 #include <framegrad/cpu/simd.hpp>
 #include <framegrad/nn/params.hpp>
+#include <framegrad/optim/chunks.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
 
@@ -33,23 +33,19 @@ struct SumOfSquares {
 
 /// √(Σ g²) over the gradients given, each dense f32 or double. NaN or infinite if one of their elements is.
 inline double global_norm(const std::vector<AnyTensor>& grads) {
-  constexpr Index kChunk = 32768;
-  struct Chunk { const AnyTensor* grad; Index begin, count; };
-  std::vector<Chunk> chunks;
+  std::vector<Index> counts;
   for (const AnyTensor& g : grads) {
     check_dtype(g.dtype() == Dtype::f32 || g.dtype() == Dtype::f64, "global_norm", "a gradient is ", g.dtype(), ", it must be float or double");
     check_shape(g.is_dense(), "global_norm", "a gradient of sizes ", g.sizes(), " and strides ", g.strides(), " isn't dense");
-    if (!g.is_meta())
-      for (Index begin = 0; begin < g.count(); begin += kChunk) chunks.push_back({&g, begin, std::min(kChunk, g.count() - begin)});
+    counts.push_back(g.is_meta() ? 0 : g.count());
   }
+  const auto chunks = cut_into_chunks(counts, 32768);
   std::vector<double> sums(chunks.size());
-  parallel_for(Index(chunks.size()), 0.5 * double(kChunk), [&](Range range) {
-    for (Index i = range.begin; i < range.end; ++i) {
-      const Chunk& c = chunks[std::size_t(i)];
-      double* total = &sums[std::size_t(i)];
-      if (c.grad->dtype() == Dtype::f64) cpu::dispatch<cpu::SumOfSquares>(c.count, static_cast<const double*>(c.grad->raw()) + c.begin, total);
-      else cpu::dispatch<cpu::SumOfSquares>(c.count, static_cast<const float*>(c.grad->raw()) + c.begin, total);
-    }
+  for_chunks(chunks, 0.5, [&](const Chunk& c) {
+    const AnyTensor& g = grads[std::size_t(c.tensor)];
+    double* total = &sums[std::size_t(c.index)];
+    if (g.dtype() == Dtype::f64) cpu::dispatch<cpu::SumOfSquares>(c.count, static_cast<const double*>(g.raw()) + c.begin, total);
+    else cpu::dispatch<cpu::SumOfSquares>(c.count, static_cast<const float*>(g.raw()) + c.begin, total);
   });
   double total = 0;
   for (const double s : sums) total += s;

@@ -47,7 +47,18 @@ class Ema {
     check<ConfigError>(!exchanged(), "Ema", "update while the model holds the average");
     const double n = double(updates_++);
     const double decay = options_.warmup ? std::min(options_.decay, (1 + n) / (10 + n)) : options_.decay;
-    for (std::size_t i = 0; i < slots_.size(); ++i) take(averages_[i].tensor, masters ? masters->weight(*slots_[i]) : slots_[i]->value.detach(), decay);
+    std::vector<AnyTensor> weights;
+    std::vector<Index> counts;
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+      const AnyTensor& a = averages_[i].tensor;
+      weights.push_back(masters ? masters->weight(*slots_[i]) : slots_[i]->value.detach());
+      const AnyTensor& w = weights.back();
+      check_shape(w.sizes() == a.sizes() && w.strides() == a.strides(), "Ema", slots_[i]->name, " is now ", w.sizes(), " with strides ", w.strides(), ", its average ", a.sizes(),
+                  " with ", a.strides());
+      check_dtype((w.dtype() == Dtype::f64) == (a.dtype() == Dtype::f64), "Ema", slots_[i]->name, " is now ", w.dtype(), ", its average ", a.dtype());
+      counts.push_back(a.is_meta() ? 0 : a.count());
+    }
+    for_chunks(cut_into_chunks(counts, 32768), 0.7, [&](const Chunk& c) { take(c, averages_[std::size_t(c.tensor)].tensor, weights[std::size_t(c.tensor)], decay); });
   }
 
   /// Exchanges the model's weights with the average, rounded to the weights' type; a second call exchanges them back, bit for
@@ -100,13 +111,9 @@ class Ema {
     slot.value = t;
   }
 
-  static void take(const AnyTensor& average, const AnyTensor& weight, double decay) {
-    check_shape(weight.strides() == average.strides() && weight.sizes() == average.sizes(), "Ema", "a weight is now ", weight.sizes(), ", the average ", average.sizes());
-    if (average.is_meta()) return;
+  static void take(const Chunk& c, const AnyTensor& average, const AnyTensor& weight, double decay) {
     const auto move = [&]<class A, class T>(A, T) {
-      A* a = static_cast<A*>(average.raw());
-      const T* w = static_cast<const T*>(weight.raw());
-      parallel_for(average.count(), 0.5, [&](Range r) { cpu::dispatch<cpu::EmaUpdate>(r.size(), A(decay), a + r.begin, w + r.begin); }, 1024);
+      cpu::dispatch<cpu::EmaUpdate>(c.count, A(decay), static_cast<A*>(average.raw()) + c.begin, static_cast<const T*>(weight.raw()) + c.begin);
     };
     switch (weight.dtype()) {
       case Dtype::f64: return move(double{}, double{});
