@@ -56,6 +56,11 @@ struct Pattern {
         if (side.names[a][p] == name) return true;
     return false;
   }
+  constexpr bool same_names(const PatternSide& a, const PatternSide& b) const {
+    for (int i = 0; i < name_count; ++i)
+      if (has(a, i) != has(b, i)) return false;
+    return true;
+  }
 };
 
 /// Reads "a b, b c -> a c". Anything wrong is thrown, which stops the compiler.

@@ -167,6 +167,9 @@ class Tensor : public Tensor<T> {
   Tensor(const Tensor<T>& t) : Tensor<T>(t) {
     check_shape(!t.defined() || t.rank() == R, "Tensor", "is ", t.sizes(), ", asked for with rank ", R);
   }
+  /// Another rank doesn't compile: `as<T, R>()` is the way to check one at run time.
+  template <int Q> requires(Q != kAnyRank && Q != R)
+  Tensor(const Tensor<T, Q>&) = delete;
   /// const auto [B, T, C] = x.shape();
   std::array<Index, std::size_t(R)> shape() const {
     std::array<Index, std::size_t(R)> s{};

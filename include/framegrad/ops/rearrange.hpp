@@ -66,6 +66,7 @@ template <FixedString S, class T, int R, FixedString... Names>
 auto rearrange(const Tensor<T, R>& x, AxisSize<Names>... given) {
   static constexpr const Pattern& p = pattern_of<S>;
   static_assert(p.side_count == 2 && p.sides[0].rank == R, "the pattern's left side has another rank than x");
+  static_assert(p.same_names(p.sides[0], p.result()), "a name stands on one side only");
   static_assert((true && ... && (p.find(Names.view()) >= 0)), "a size is given for a name that the pattern doesn't have");
   Index known[Pattern::kMaxNames];
   std::fill_n(known, Pattern::kMaxNames, Index(-1));
@@ -74,7 +75,6 @@ auto rearrange(const Tensor<T, R>& x, AxisSize<Names>... given) {
   int order[Pattern::kMaxNames], count = 0;
   for (int a = 0; a < p.result().rank; ++a)
     for (int i = 0; i < p.result().parts[a]; ++i) order[count++] = p.result().names[a][i];
-  check_shape(count == p.name_count, "rearrange", "a name stands on one side only");
   return Tensor<T, p.result().rank>(detail::join_axes(detail::by_names(x, p, p.sides[0], known, order, count), p.result()));
 }
 
