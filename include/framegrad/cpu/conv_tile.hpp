@@ -8,6 +8,8 @@
 // place of im2col is Dukhan's (2019, arXiv:1907.02129). Bound by arithmetic: M·NV FMAs for M broadcasts and NV loads.
 #pragma once
 
+#include <algorithm>
+
 #include <framegrad/cpu/dispatch.hpp>
 #include <framegrad/cpu/simd.hpp>
 
@@ -61,26 +63,29 @@ struct ConvTile {
     store(sum, out, N, M, add);
   }
 
-  /// x: `count` pointers, read at M numbers (at `live` of them if fewer); at: which row of the panel belongs to each; out [live][ld] is added to.
-  template <bool Full>
-  FRAMEGRAD_INLINE static void outer_tile(const A* const* x, const std::int32_t* at, Index count, Index first, int live, const A* panel, A* out,
+  /// x: `count` pointers, of whose numbers [first, first + M) are taken, those below `depth` alone; at: which row of the panel belongs
+  /// to each; out [depth − first][ld] is added to.
+  FRAMEGRAD_INLINE static void outer_tile(const A* const* x, const std::int32_t* at, Index count, Index first, Index depth, const A* panel, A* out,
                                           Index ld) {
     V sum[M][NV];
     zero(sum);
+    Index place[M];  // behind the last channel, the last once more: computed and not stored
+#pragma GCC unroll 8
+    for (int i = 0; i < M; ++i) place[i] = std::min(first + i, depth - 1);
     for (Index p = 0; p < count; ++p) {
-      const A* row = x[p] + first;
+      const A* row = x[p];
       const A* b = panel + Index(at[p]) * N;
       V right[NV];
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) right[j] = L{j * V::lanes}.load(b);
 #pragma GCC unroll 8
       for (int i = 0; i < M; ++i) {
-        const V left(Full ? row[i] : row[i < live ? i : live - 1]);
+        const V left(row[place[i]]);
 #pragma GCC unroll 4
         for (int j = 0; j < NV; ++j) sum[i][j] = fma(left, right[j], sum[i][j]);
       }
     }
-    store(sum, out, ld, Full ? M : live, true);
+    store(sum, out, ld, int(std::min<Index>(M, depth - first)), true);
   }
 
  private:

@@ -23,8 +23,7 @@ struct ConvWeightChunk {
         for (Index panel = 0; panel < panel_count; ++panel) {
           const A* b = panels + panel * rows * Tile::N;
           A* out = partial + c * ld + panel * Tile::N;
-          if (depth - c >= Tile::M) Tile::template outer_tile<true>(x, at, count, c, Tile::M, b, out, ld);
-          else Tile::template outer_tile<false>(x, at, count, c, int(depth - c), b, out, ld);
+          Tile::outer_tile(x, at, count, c, depth, b, out, ld);
         }
     });
   }
