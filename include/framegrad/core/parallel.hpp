@@ -52,12 +52,15 @@ class Pool {
       const std::lock_guard lock(mutex_);
       task_ = task, context_ = context, count_ = count;
       next_.store(0, std::memory_order_relaxed);
-      active_.store(int(workers_.size()), std::memory_order_relaxed);
       generation_.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
     work(task, context, count);
-    while (active_.load(std::memory_order_acquire) != 0) pause();
+    {
+      const std::lock_guard lock(mutex_);
+      task_ = nullptr;  // a worker that wakes only now has nothing to do, and nobody waits for it
+    }
+    for (int spin = 0; active_.load(std::memory_order_acquire) != 0; ++spin) spin < 4000 ? pause() : std::this_thread::yield();
   }
 
   static bool& inside() {
@@ -107,7 +110,9 @@ class Pool {
         wake_.wait(lock, [&] { return quit_ || generation_.load(std::memory_order_relaxed) != seen; });
         if (quit_) return;
         seen = generation_.load(std::memory_order_relaxed);
+        if (!task_) continue;
         task = task_, context = context_, count = count_;
+        active_.fetch_add(1, std::memory_order_relaxed);
       }
       work(task, context, count);
       active_.fetch_sub(1, std::memory_order_release);
