@@ -74,8 +74,8 @@ bool resume(const RunFolder& folder, const TextToVideo<Scalar>& model, Trainer<S
   };
   const Index films = number("films"), stills = number("stills");
   load_params(model.params(), saved.model);
-  trainer.optimizer().load(all_tensors(*saved.optimizer), saved.optimizer->path());
-  trainer.ema().load(all_tensors(*saved.ema), saved.ema->path());
+  trainer.optimizer().load(saved.optimizer->tensors(), saved.optimizer->path());
+  trainer.ema().load(saved.ema->tensors(), saved.ema->path());
   trainer.resume_at(*step, films, stills);
   return true;
 }

@@ -1,0 +1,91 @@
+// framegrad sample — prompts to films; framegrad export — a run to the two files that sampling needs.
+#include <fstream>
+
+#if __has_include(<libavformat/avformat.h>)
+#include <framegrad/io/video_write.hpp>
+#endif
+
+#include "commands.hpp"
+#include "model.hpp"
+#include "terminal.hpp"
+
+namespace cli {
+namespace {
+
+struct Options {
+  std::string run, out = "films", prompt_file;
+  std::vector<std::string> prompts;
+  fg::SampleOptions sample;
+  Index scale = 0, batch = 16;
+  double fps = 0;
+};
+
+void write_film(const std::string& stem, const fg::Film& film, double fps) {
+  fg::write_gif(stem + ".gif", film, fps);
+#if __has_include(<libavformat/avformat.h>)
+  fg::write_mp4(stem + ".mp4", film, fps);
+#endif
+}
+
+void run_sample(const Options& o, const Model& model) {
+  std::vector<std::string> prompts = o.prompts;
+  if (!o.prompt_file.empty()) {
+    std::ifstream f(o.prompt_file);
+    fg::check<fg::FileError>(f.good(), "sample", "can't read ", o.prompt_file);
+    for (std::string line; std::getline(f, line);)
+      if (!line.empty()) prompts.push_back(line);
+  }
+  fg::check<fg::ConfigError>(!prompts.empty(), "sample", "no prompt: give one with --prompt");
+  std::filesystem::create_directories(o.out);
+  catch_interrupts();
+  const double begin = now_s();
+  const auto films = sample_films(model, prompts, o.sample, o.batch);
+  std::vector<fg::SheetRow> rows;
+  for (std::size_t i = 0; i < films.size(); ++i) {
+    const fg::Film large = fg::enlarged(films[i], o.scale > 0 ? o.scale : std::max<Index>(1, 256 / films[i].height));
+    write_film(fg::text(o.out, "/", i < 9 ? "0" : "", i + 1, "_", file_stem(prompts[i])), large, o.fps > 0 ? o.fps : model.config().fps);
+    rows.push_back({films[i], prompts[i]});
+  }
+  fg::write_contact_sheet(o.out + "/sheet.png", rows);
+  std::printf("%zu films in %s, all of them on %s/sheet.png (%s)\n", films.size(), o.out.c_str(), o.out.c_str(), duration(now_s() - begin).c_str());
+}
+
+}  // namespace
+
+void add_sample(CLI::App& app) {
+  auto* c = app.add_subcommand("sample", "films from prompts: gif, mp4 and a contact sheet");
+  auto o = std::make_shared<Options>();
+  c->add_option("--run", o->run, "run folder, or a released model")->required();
+  c->add_option("--prompt", o->prompts, "what to show; may be given several times");
+  c->add_option("--prompts", o->prompt_file, "file with a prompt on each line");
+  c->add_option("--out", o->out, "folder for the films")->capture_default_str();
+  c->add_option("--steps", o->sample.steps, "sampler steps [default: the run's]");
+  c->add_option("--guidance", o->sample.guidance_scale, "guidance scale; 1: none [default: the run's]");
+  c->add_option("--seed", o->sample.seed, "seed of the noise [default: the run's]");
+  c->add_option("--batch", o->batch, "films at once")->capture_default_str()->check(CLI::PositiveNumber);
+  c->add_option("--scale", o->scale, "pixels for each pixel; 0: about 256 a side")->capture_default_str();
+  c->add_option("--fps", o->fps, "frames a second; 0: the run's")->capture_default_str();
+  c->callback([c, o] {
+    const auto model = open_model(o->run);
+    const fg::SampleOptions given = o->sample;
+    o->sample = model->config().sample;
+    if (c->count("--steps")) o->sample.steps = given.steps;
+    if (c->count("--guidance")) o->sample.guidance_scale = given.guidance_scale;
+    if (c->count("--seed")) o->sample.seed = given.seed;
+    run_sample(*o, *model);
+  });
+}
+
+void add_export(CLI::App& app) {
+  auto* c = app.add_subcommand("export", "the averaged weights of a run as a released model: config.json and model.safetensors");
+  auto paths = std::make_shared<std::pair<std::string, std::string>>();
+  c->add_option("--run", paths->first, "run folder")->required();
+  c->add_option("--out", paths->second, "folder to write")->required();
+  c->callback([paths] {
+    const auto model = open_model(paths->first);
+    model->export_to(paths->second);
+    std::printf("step %ld written to %s\n", long(model->step()), paths->second.c_str());
+  });
+}
+
+}  // namespace cli
