@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds everything, runs all tests.
+#   scripts/test.sh              the tests
+#   scripts/test.sh --sanitize   then the core's tests again under AddressSanitizer and UndefinedBehaviorSanitizer
+#   scripts/test.sh --full       both, each header with clang++ too, and all of the ops under the sanitizers
+# BUILD (build) is the folder built in, JOBS (the number of processors) how much runs at once.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+sanitize=no full=no
+for argument in "$@"; do
+  case $argument in
+    --sanitize) sanitize=yes ;;
+    --full) sanitize=yes full=yes ;;
+    *) sed -n '2,6s/^# \{0,1\}//p' "$0" && exit 2 ;;
+  esac
+done
+build=${BUILD:-build} jobs=${JOBS:-$(nproc)}
+summary=()
+failed=no
+step() {  # step NAME COMMAND…: runs it, notes how it went and how long it took; later steps run all the same
+  local name=$1 start=$SECONDS result=passed
+  shift
+  echo "== $name"
+  "$@" || { result=FAILED failed=yes; }
+  summary+=("$(printf '%-34s %-7s %5d s' "$name" "$result" $((SECONDS - start)))")
+}
+
+scripts/setup.sh tests
+configure() { cmake -S . -B "$1" -G Ninja "${@:2}"; }
+run_tests() { ctest --test-dir "$1" --output-on-failure --timeout 900 -j "$jobs" "${@:2}"; }
+
+step "configure" configure "$build"
+step "build" ninja -C "$build" -k 0 -j "$jobs"
+step "tests" run_tests "$build"
+
+if [ $sanitize = yes ]; then
+  # One op of each kind, what counts references, and what reads files of strangers.
+  targets=(ops_add ops_softmax ops_layer_norm ops_matmul ops_attention ops_conv ops_gather safetensors_test tensor_test graph_test)
+  configure_sanitized() {
+    configure "$build/sanitized" -DFRAMEGRAD_SANITIZE=address,undefined -DCMAKE_CXX_FLAGS_RELEASE=-O1 \
+      -DFRAMEGRAD_BENCH=OFF -DFRAMEGRAD_EXAMPLES=OFF -DFRAMEGRAD_CLI=OFF
+  }
+  step "configure, sanitized" configure_sanitized
+  known=$(ninja -C "$build/sanitized" -t targets all | sed -nE 's/^([a-z0-9_]+): phony$/\1/p')
+  [ $full = no ] || targets=($(grep -E '^ops_|_test$' <<<"$known"))
+  targets=($(printf '%s\n' "${targets[@]}" | grep -Fxf <(echo "$known")))
+  step "build, sanitized" ninja -C "$build/sanitized" -k 0 -j "$jobs" "${targets[@]}"
+  step "tests, sanitized" run_tests "$build/sanitized" -R "^($(IFS='|' && echo "${targets[*]}"))\$"
+fi
+
+if [ $full = yes ]; then
+  if command -v clang++ >/dev/null; then
+    step "configure, clang" configure "$build/clang" -DCMAKE_CXX_COMPILER=clang++ -DFRAMEGRAD_BENCH=OFF
+    step "headers, clang" run_tests "$build/clang" -R '^headers_(alone|refuse)'
+  else
+    summary+=("headers, clang                     skipped: no clang++")
+  fi
+fi
+
+echo
+printf '%s\n' "${summary[@]}"
+[ $failed = no ] && echo "everything passed" || { echo "something failed"; exit 1; }

@@ -1,0 +1,6 @@
+# Installs the headers of BUILD into an empty PREFIX. (The program would have to be built first, and is no part of these tests.)
+file(REMOVE_RECURSE ${PREFIX})
+execute_process(COMMAND ${CMAKE_COMMAND} --install ${BUILD} --prefix ${PREFIX} --component headers RESULT_VARIABLE failed)
+if(failed)
+  message(FATAL_ERROR "the installation failed")
+endif()
