@@ -11,7 +11,7 @@
 // Types: bf16 and half weights have an f32 master, which the step updates and then rounds into the weight. The reason:
 // bf16 keeps 8 bits, so near w an update below |w|/512 rounds away, and with η = 2e-5 nearly all do; a bf16 v would even
 // stop decaying, since β₂ = 0.999 takes off less than half of its last bit. Gradients arrive in f32 (autograd/graph.hpp), m and v are f32
-// too; for double everything is double. The extra 12 bytes a weight buy f32's training curve at bf16's speed.
+// too; for double everything is double. These 12 bytes a weight buy f32's training curve at bf16's speed.
 //
 // Accumulation over n batches needs nothing here: backward adds into the gradients, so call it n times, then step with
 // s = 1/n (times the clipping factor of the norm of that mean, which is norm/n), then zero_grad.
