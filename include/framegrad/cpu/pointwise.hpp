@@ -4,6 +4,8 @@
 // broadcast) or steps through is first laid out in a buffer that stays in L1; so a kernel knows one case only.
 #pragma once
 
+#include <tuple>
+
 #include <framegrad/cpu/strided.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cpu {
@@ -51,39 +53,49 @@ Merged<N> merge_axes(const Geometry& first, const std::array<Strides, N - 1>& ot
   return m;
 }
 
-/// y[i] = K(a[i]…): K::run<B>(n, y, a…, extra…) sees unit strides. y dense; `operands` with strides over y's sizes.
-template <class K, class T, int N, class... Extra>
-void pointwise(T* y, const Geometry& g, const std::array<const T*, N>& operands, const std::array<Strides, N>& strides, double cost, const Extra&... extra) {
+/// n elements, `step` apart, as a run: where they lie if they are one, else laid out in `buffer`.
+template <class X>
+const X* as_run(const X* from, Index step, Index n, X* buffer) {
+  if (step == 1 || n == 1) return from;
+  if (step == 0) std::fill_n(buffer, n, *from);
+  else for (Index j = 0; j < n; ++j) buffer[j] = from[j * step];
+  return buffer;
+}
+
+namespace detail {
+/// n elements of each operand from at[k], step[k] apart, through K; a buffer each for those that don't lie in a run.
+template <class K, class Y, class... X, std::size_t... I>
+void run_piece(std::index_sequence<I...>, Index n, Y* y, const Index* at, const Index* step, unsigned char* const* buffers, const std::tuple<const X*...>& x) {
+  dispatch<K>(n, y, as_run(std::get<I>(x) + at[I], step[I], n, reinterpret_cast<X*>(buffers[I]))...);
+}
+
+template <class K, int N, std::size_t kItem, class Y, class Operands>
+void walk(Y* y, const Geometry& g, const std::array<Strides, N>& strides, double cost, const Operands& x) {
   if (g.count() == 0) return;
   constexpr Index kPiece = 1024;  // two operands of floats: 8 KiB of buffers
   const auto m = merge_axes<N + 1>(g, strides);
   const int inner = m.sizes.rank() - 1;
   const Index n = m.sizes[inner], runs = m.sizes.count() / n;
   const auto work = [&](Index y_at, std::array<Index, N> at, Index count) {
-    T buffer[N][kPiece];
+    alignas(64) unsigned char buffer[N][kPiece * kItem];
+    unsigned char* buffers[N];
+    Index step[N];
     bool unit = true;
-    for (int k = 0; k < N; ++k) unit = unit && (m.strides[k + 1][inner] == 1 || count == 1);
+    for (int k = 0; k < N; ++k) {
+      buffers[k] = buffer[k], step[k] = m.strides[k + 1][inner];
+      unit = unit && (step[k] == 1 || count == 1);
+    }
     const Index piece = unit ? count : kPiece;
     for (Index i = 0; i < count; i += piece) {
       const Index len = std::min(piece, count - i);
-      std::array<const T*, N> p;
-      for (int k = 0; k < N; ++k) {
-        const Index step = m.strides[k + 1][inner];
-        const T* from = operands[k] + at[k] + i * step;
-        if (step == 1 || count == 1) {
-          p[k] = from;
-        } else {
-          if (step == 0) std::fill_n(buffer[k], len, *from);
-          else for (Index j = 0; j < len; ++j) buffer[k][j] = from[j * step];
-          p[k] = buffer[k];
-        }
-      }
-      [&]<std::size_t... I>(std::index_sequence<I...>) { dispatch<K>(len, y + y_at + i, p[I]..., extra...); }(std::make_index_sequence<N>{});
+      Index from[N];
+      for (int k = 0; k < N; ++k) from[k] = at[k] + i * step[k];
+      detail::run_piece<K>(std::make_index_sequence<N>{}, len, y + y_at + i, from, step, buffers, x);
     }
   };
   if (runs == 1) {
     parallel_for(n, cost, [&](Range r) {
-      std::array<Index, N> at;
+      std::array<Index, N> at{};
       for (int k = 0; k < N; ++k) at[k] = r.begin * m.strides[k + 1][0];
       work(r.begin, at, r.size());
     }, 64);
@@ -102,6 +114,13 @@ void pointwise(T* y, const Geometry& g, const std::array<const T*, N>& operands,
       work(y_at, at, n);
     }
   });
+}
+}  // namespace detail
+
+/// y[i] = K(x[i]…): K::run<B>(n, y, x…) sees unit strides. y dense; operands of any types, with strides over y's sizes.
+template <class K, class Y, class... X>
+void pointwise(Y* y, const Geometry& g, const std::array<Strides, sizeof...(X)>& strides, double cost, const X*... x) {
+  detail::walk<K, int(sizeof...(X)), std::max({sizeof(X)...})>(y, g, strides, cost, std::tuple<const X*...>(x...));
 }
 
 }  // namespace fg::inline FRAMEGRAD_ABI::cpu

@@ -116,8 +116,8 @@ struct Binary {
 
   static void forward(Cpu, const Attrs&, const In& in, Out& out, Saved*) {
     const Shape& s = out.y.sizes();
-    cpu::pointwise<Value, T, 2>(out.y.data(), out.y.geometry(), {in.a.data(), in.b.data()},
-                                {cpu::broadcast_strides(in.a.geometry(), s), cpu::broadcast_strides(in.b.geometry(), s)}, 0.5);
+    cpu::pointwise<Value>(out.y.data(), out.y.geometry(), {cpu::broadcast_strides(in.a.geometry(), s), cpu::broadcast_strides(in.b.geometry(), s)}, 0.5,
+                          static_cast<const T*>(in.a.data()), static_cast<const T*>(in.b.data()));
   }
   static void backward(Cpu, const Attrs&, const Saved& saved, const Out& g, In& d) {
     if (d.a.defined()) passes<true>(d.a, g.y) ? void(d.a = g.y) : slope_into<true>(d.a, saved, g.y);
@@ -144,10 +144,10 @@ struct Binary {
     }
     const Strides gs = cpu::broadcast_strides(g.geometry(), s);
     if constexpr (is_linear<F>()) {
-      cpu::pointwise<Slope<ForA>, T, 1>(full.data(), full.geometry(), {g.data()}, {gs}, 0.5);
+      cpu::pointwise<Slope<ForA>>(full.data(), full.geometry(), {gs}, 0.5, static_cast<const T*>(g.data()));
     } else {
-      cpu::pointwise<Slope<ForA>, T, 3>(full.data(), full.geometry(), {g.data(), saved.a.data(), saved.b.data()},
-                                        {gs, cpu::broadcast_strides(saved.a.geometry(), s), cpu::broadcast_strides(saved.b.geometry(), s)}, 0.7);
+      cpu::pointwise<Slope<ForA>>(full.data(), full.geometry(), {gs, cpu::broadcast_strides(saved.a.geometry(), s), cpu::broadcast_strides(saved.b.geometry(), s)},
+                                  0.7, static_cast<const T*>(g.data()), static_cast<const T*>(saved.a.data()), static_cast<const T*>(saved.b.data()));
     }
     if (!same) {
       cpu::sum_to(static_cast<const T*>(full.data()), full.geometry(), d.data(), cpu::broadcast_strides(d.geometry(), s));
