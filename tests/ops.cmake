@@ -1,6 +1,7 @@
 # One executable for each file of tests/cases: ops_<case>. The checks (ops.cpp) are compiled once. Adding an op adds a file there.
 add_library(op_checks STATIC ${CMAKE_CURRENT_LIST_DIR}/ops.cpp)
 target_link_libraries(op_checks PUBLIC framegrad::framegrad framegrad_own GTest::gtest)
+target_include_directories(op_checks PUBLIC ${CMAKE_CURRENT_LIST_DIR})
 
 file(GLOB case_files CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/cases/*.hpp)
 foreach(case_file ${case_files})

@@ -30,6 +30,7 @@
 #include <framegrad/ops/cast.hpp>
 #include <framegrad/ops/cat.hpp>
 #include <framegrad/ops/clamp.hpp>
+#include <framegrad/ops/compare.hpp>
 #include <framegrad/ops/contiguous.hpp>
 #include <framegrad/ops/conv.hpp>
 #include <framegrad/ops/cos.hpp>
@@ -37,6 +38,7 @@
 #include <framegrad/ops/discretised_gaussian.hpp>
 #include <framegrad/ops/div.hpp>
 #include <framegrad/ops/dropout.hpp>
+#include <framegrad/ops/einsum.hpp>
 #include <framegrad/ops/embedding.hpp>
 #include <framegrad/ops/exp.hpp>
 #include <framegrad/ops/gated_residual.hpp>
@@ -57,16 +59,20 @@
 #include <framegrad/ops/maximum.hpp>
 #include <framegrad/ops/mean.hpp>
 #include <framegrad/ops/minimum.hpp>
+#include <framegrad/ops/modulate.hpp>
 #include <framegrad/ops/mse.hpp>
 #include <framegrad/ops/mul.hpp>
 #include <framegrad/ops/pad.hpp>
 #include <framegrad/ops/pointwise.hpp>
 #include <framegrad/ops/pow.hpp>
 #include <framegrad/ops/rearrange.hpp>
+#include <framegrad/ops/reduce.hpp>
 #include <framegrad/ops/reduction.hpp>
 #include <framegrad/ops/relu.hpp>
+#include <framegrad/ops/repeat.hpp>
 #include <framegrad/ops/resample.hpp>
 #include <framegrad/ops/rms_norm.hpp>
+#include <framegrad/ops/rope.hpp>
 #include <framegrad/ops/rsqrt.hpp>
 #include <framegrad/ops/scatter_add.hpp>
 #include <framegrad/ops/sigmoid.hpp>
@@ -81,6 +87,7 @@
 #include <framegrad/ops/upsample_nearest.hpp>
 #include <framegrad/ops/var.hpp>
 #include <framegrad/ops/views.hpp>
+#include <framegrad/ops/where.hpp>
 #include <framegrad/ops/window.hpp>
 #include <framegrad/nn/attention.hpp>
 #include <framegrad/nn/conv.hpp>
