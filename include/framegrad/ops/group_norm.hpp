@@ -19,14 +19,14 @@
 namespace fg::inline FRAMEGRAD_ABI::ops {
 
 /// Nothing follows the normalisation.
-struct NoActivation {
+struct NormAlone {
   template <class V> FRAMEGRAD_INLINE static V value(const V& z) { return z; }
   template <class V> FRAMEGRAD_INLINE static V slope(const V&) { return V(1); }
 };
 
-template <class T, class Activation = NoActivation>
+template <class T, class Activation = NormAlone>
 struct GroupNorm {
-  static constexpr std::string_view name = std::is_same_v<Activation, NoActivation> ? "group_norm" : "group_norm_silu";
+  static constexpr std::string_view name = std::is_same_v<Activation, NormAlone> ? "group_norm" : "group_norm_silu";
   static constexpr Layout layout = Layout::channels_last;
   using A = accum_t<T>;
 
