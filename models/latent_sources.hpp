@@ -6,32 +6,13 @@
 
 namespace fg::inline FRAMEGRAD_ABI {
 
-/// Film → planar f32 in [−1, 1], [3,T,H,W], at `to`.
-inline void film_to_planar(const Film& film, float* to) {
-  const Index pixels = film.height * film.width;
-  for (Index t = 0; t < film.frames; ++t) {
-    const std::uint8_t* from = film.frame(t);
-    for (Index i = 0; i < pixels; ++i)
-      for (int c = 0; c < 3; ++c) to[(c * film.frames + t) * pixels + i] = float(from[i * 3 + c]) * (2.0f / 255) - 1;
-  }
-}
-
 /// x [B,3,T,H,W] in [−1, 1] → B films.
 inline std::vector<Film> films_of(const Tensor<float, 5>& x) {
   const auto [B, C, T, H, W] = x.shape();
   check_shape(C == 3, "films_of", "x is ", x.sizes(), ", 3 channels are needed");
-  const Tensor<float, 5> dense(row_major_copy(x.detach()));
+  const Tensor<float, 5> dense(x.is_row_major() ? AnyTensor(x) : row_major_copy(x.detach()));
   std::vector<Film> films;
-  for (Index b = 0; b < B; ++b) {
-    Film f = Film::filled(T, H, W);
-    for (Index t = 0; t < T; ++t)
-      for (Index i = 0; i < H * W; ++i)
-        for (int c = 0; c < 3; ++c) {
-          const float v = dense.data()[((b * 3 + c) * T + t) * H * W + i];
-          f.rgb[std::size_t((t * H * W + i) * 3 + c)] = std::uint8_t(std::clamp(std::floor(255 * (v + 1) / 2 + 0.5f), 0.0f, 255.0f));
-        }
-    films.push_back(std::move(f));
-  }
+  for (Index b = 0; b < B; ++b) films.push_back(film_from_planar(dense.data() + b * C * T * H * W, T, H, W));
   return films;
 }
 

@@ -41,7 +41,7 @@ std::vector<fg::Film> decode_latents(const fg::RunConfig& c, const fg::Tensor<fl
   (void)loaded;
   std::vector<fg::Film> films;
   for (Index b = 0; b < x.size(0); ++b) {  // one film at a time: the decoder's activations are large
-    const auto pixels = decoder(fg::slice(x, 0, b, b + 1) * c.model.latent_scale);
+    const auto pixels = decoder.decode(fg::slice(x, 0, b, b + 1) * c.model.latent_scale);
     films.push_back(fg::films_of(pixels * 2.0 - 1.0)[0]);
   }
   return films;
