@@ -128,3 +128,4 @@
 #include <framegrad/data/shape_stencil.hpp>
 #include <framegrad/data/shape_tracks.hpp>
 #include <framegrad/data/tokens.hpp>
+#include <framegrad/metrics/psnr.hpp>
