@@ -167,6 +167,8 @@ class BackwardWalk {
       check<GradError>(t.requires_grad(), "grad", "a tensor to differentiate by is no variable and depends on none");
       leading.insert(t.node().get());
     }
+    for (const auto& n : nodes_)
+      check<GradError>(!n->hides_variables(), "grad", n->name(), " may use variables inside, where grad can't see them: use backward");
     std::sort(nodes_.begin(), nodes_.end(), [](const auto& a, const auto& b) { return a->sequence() < b->sequence(); });
     for (const auto& n : nodes_)  // inputs are older than what uses them
       for (const Edge& e : n->edges())

@@ -20,14 +20,20 @@ class CheckpointNode final : public Node {
  public:
   CheckpointNode(F f, const RandomState& random, const X&... x) : Node("checkpoint"), f_(std::move(f)), random_(random), inputs_(X(x.detach())...) {
     (add_edge(x), ...);
+    std::apply([&](const X&... saved) { (versions_.push_back(version_of(saved)), ...); }, inputs_);
   }
 
   void backward(std::vector<AnyTensor>& grads, GradSink& sink) override {
     check<GradError>(!released_, name(), "backward a second time: run forward again");
     released_ = true;
     std::vector<AnyTensor> again;
-    std::apply([&](const X&... x) { (again.push_back(is_floating_dtype(x.dtype()) && x.is_dense() ? variable(AnyTensor(x)) : AnyTensor(x)), ...); }, inputs_);
+    std::apply([&](const X&... x) { (again.push_back(x), ...); }, inputs_);
     inputs_ = {};
+    for (std::size_t i = 0; i < again.size(); ++i) {
+      AnyTensor& x = again[i];
+      check<GradError>(version_of(x) == versions_[i], name(), "an input ", x.sizes(), " was changed since");
+      if (sink.wanted(edges()[i])) x = variable(x.is_dense() ? x : row_major_copy(x));
+    }
     {
       const NoGrad on(false);
       const ReplayRandom same(random_);
@@ -35,25 +41,28 @@ class CheckpointNode final : public Node {
       if (y.requires_grad()) fg::backward(y, grads[0]);
     }
     for (std::size_t i = 0; i < again.size(); ++i)
-      if (again[i].requires_grad() && sink.wanted(edges()[i]) && grad(again[i]).defined())
+      if (again[i].requires_grad() && grad(again[i]).defined())
         sink.add(edges()[i], converted(grad(again[i]), again[i].dtype()));
     release_edges();
   }
+  bool hides_variables() const override { return true; }
 
  private:
+  static std::uint64_t version_of(const AnyTensor& t) { return t.allocated() ? t.storage()->version() : 0; }
   template <std::size_t... I>
   AnyTensor call(const std::vector<AnyTensor>& x, std::index_sequence<I...>) { return f_(X(x[I])...); }
 
   F f_;
   RandomState random_;  // before f ran
   std::tuple<X...> inputs_;
+  std::vector<std::uint64_t> versions_;
   bool released_ = false;
 };
 
 }  // namespace detail
 
 /// f(x…), whose activations are computed again in backward. f must give the same result each time (dropout does: its random
-/// state is set again); x… are dense tensors.
+/// state is set again).
 template <class F, class... X>
 auto checkpoint(F f, const X&... x) {
   using Y = decltype(f(x...));
@@ -66,7 +75,7 @@ auto checkpoint(F f, const X&... x) {
   }
   // f may use variables that are no argument of it, so the result always joins the graph.
   const auto node = std::make_shared<detail::CheckpointNode<F, Y, X...>>(std::move(f), random, x...);
-  AnyTensor any = y;
+  AnyTensor any = y.is_dense() ? AnyTensor(y) : row_major_copy(y);
   node->add_output(any);
   return Y(any);
 }

@@ -4,6 +4,7 @@
 // gradient. Views have no node: a view keeps its base's, and an edge remembers which part of the base it was.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -38,7 +39,16 @@ class GradSink;
 class Node : public std::enable_shared_from_this<Node> {
  public:
   explicit Node(std::string_view name) : name_(name), sequence_(next_sequence()++) {}
-  virtual ~Node() = default;
+  virtual ~Node() {
+    // One after the other: a long chain freed by recursion would use up the stack.
+    std::vector<std::shared_ptr<Node>> last;
+    hand_over_edges(last);
+    while (!last.empty()) {
+      const std::shared_ptr<Node> node = std::move(last.back());
+      last.pop_back();
+      if (node.use_count() == 1) node->hand_over_edges(last);
+    }
+  }
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
@@ -50,6 +60,8 @@ class Node : public std::enable_shared_from_this<Node> {
   /// Given ∂L/∂outputs (undefined where nothing flowed back), writes ∂L/∂inputs into the sink, then frees what it saved.
   virtual void backward(std::vector<AnyTensor>& grads, GradSink& sink) = 0;
   virtual bool is_leaf() const { return false; }
+  /// Whether its backward may reach variables that no edge leads to.
+  virtual bool hides_variables() const { return false; }
 
   /// Makes `t` an output of this node: the i-th, counted from 0.
   void add_output(AnyTensor& t) {
@@ -60,8 +72,14 @@ class Node : public std::enable_shared_from_this<Node> {
   void release_edges() { edges_.clear(); }
 
  private:
-  static std::uint64_t& next_sequence() {
-    static thread_local std::uint64_t n = 1;
+  void hand_over_edges(std::vector<std::shared_ptr<Node>>& to) {
+    for (Edge& e : edges_)
+      if (e.node) to.push_back(std::move(e.node));
+    edges_.clear();
+  }
+  /// Over all threads: a graph may be begun on one and continued on another.
+  static std::atomic<std::uint64_t>& next_sequence() {
+    static std::atomic<std::uint64_t> n{1};
     return n;
   }
   std::string name_;

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <fstream>
+#include <iomanip>
 #include <string>
 #include <vector>
 
@@ -36,7 +37,7 @@ struct Trace {
   /// Chrome's trace format (JSON). Throws FileError.
   void write(const std::string& path) const {
     std::ofstream f(path);
-    f << "{\"traceEvents\":[";
+    f << std::fixed << std::setprecision(3) << "{\"traceEvents\":[";
     const char* separator = "\n";
     for (const auto& e : events) {
       f << separator << "{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"name\":\"" << e.name << "\",\"cat\":\"" << e.direction << "\",\"ts\":" << e.start_us

@@ -139,7 +139,11 @@ class Pool {
 
 /// Threads that parallel_for spreads over, the caller included. At start: FRAMEGRAD_THREADS, or one per processor.
 inline int threads() { return detail::Pool::instance().threads(); }
-inline void set_threads(int n) { detail::Pool::instance().resize(n); }
+/// Throws ConfigError inside parallel_for.
+inline void set_threads(int n) {
+  check<ConfigError>(!detail::Pool::inside(), "set_threads", "called inside parallel_for");
+  detail::Pool::instance().resize(n);
+}
 
 /// Below this much work (in units of about a nanosecond) a loop stays on the calling thread.
 inline constexpr double kSerialWork = 20e3;

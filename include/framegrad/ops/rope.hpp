@@ -23,7 +23,7 @@ struct RopeTable {
   Tensor<A, 2> cos, sin;  // [N, d/2]
 };
 
-/// positions p [N] → their angles' table for head_dim d. Tables over several axes (frames, height, width) are joined along the columns: cat<1>.
+/// positions p [N] → their angles' table for head_dim d. Tables over several axes (frames, height, width) are joined along the columns, by cat.
 template <class A>
 RopeTable<A> rope_table(const Tensor<double, 1>& positions, Index d, double base = 10000) {
   check_shape(d > 0 && d % 2 == 0, "rope_table", "head_dim is ", d, ", an even number is needed");

@@ -14,7 +14,7 @@ struct Clamp {
   template <class V>
   FRAMEGRAD_INLINE V value(const V& x) const {
     using A = typename V::Scalar;
-    return min(max(x, V(A(low))), V(A(high)));
+    return min(V(A(high)), max(V(A(low)), x));  // in this order a NaN stays one
   }
   template <class V>
   FRAMEGRAD_INLINE V slope(const V& x) const {

@@ -12,7 +12,7 @@ struct Maximum {
   static constexpr std::string_view name = "maximum";
   template <class V>
   FRAMEGRAD_INLINE static V value(const V& a, const V& b) {
-    return max(a, b);
+    return select(a != a, a, max(a, b));  // a NaN on either side stays one
   }
   template <class V>
   FRAMEGRAD_INLINE static V slope_a([[maybe_unused]] const V& a, [[maybe_unused]] const V& b) {

@@ -12,7 +12,7 @@ struct Minimum {
   static constexpr std::string_view name = "minimum";
   template <class V>
   FRAMEGRAD_INLINE static V value(const V& a, const V& b) {
-    return min(a, b);
+    return select(a != a, a, min(a, b));  // a NaN on either side stays one
   }
   template <class V>
   FRAMEGRAD_INLINE static V slope_a([[maybe_unused]] const V& a, [[maybe_unused]] const V& b) {

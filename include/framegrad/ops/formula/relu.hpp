@@ -12,7 +12,7 @@ struct Relu {
   static constexpr std::string_view name = "relu";
   template <class V>
   FRAMEGRAD_INLINE static V value(const V& x) {
-    return max(x, V(0));
+    return max(V(0), x);  // in this order a NaN stays one
   }
   template <class V>
   FRAMEGRAD_INLINE static V slope(const V& x) {
