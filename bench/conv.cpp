@@ -1,0 +1,23 @@
+// Convolution over frames, height and width, as in a video autoencoder.
+#include <framegrad/ops/conv.hpp>
+
+#include "row.hpp"
+
+namespace bench {
+namespace {
+
+template <class T>
+void add_conv3d(Index C, Index O, Index T_, Index H, Index W) {
+  const double flops = 2.0 * double(C * O) * 27 * double(T_ * H * W);
+  add_op<T>("conv3d", fg::text("1x", C, "x", T_, "x", H, "x", W, "->", O), Bound::compute, flops, 3 * flops, [=] {
+    return Run{{random<T, 5>({1, C, T_, H, W}), random<T, 5>({O, C, 3, 3, 3}, 0.02), random<T, 1>({O})},
+               [](const auto& in) { return fg::conv3d(in[0].template as<T, 5>(), in[1].template as<T, 5>(), in[2].template as<T, 1>(), {.padding = 1}); }};
+  });
+}
+
+const Register registered([] {
+  for_types([](auto t) { add_conv3d<decltype(t)>(64, 64, 8, 64, 64); });
+});
+
+}  // namespace
+}  // namespace bench

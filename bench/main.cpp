@@ -1,0 +1,89 @@
+// framegrad_bench — every row by Google Benchmark, with its rate and its share of what the machine can do.
+//
+// With --pipe it does as it is told on its input instead, a line at a time, which is how against_torch.py takes turns with PyTorch:
+//   peaks        → {"fma": …, "bf16": …, …} in FLOP/s and bytes/s
+//   rows         → [{"name", "dtype", "shape", "peak", "amount"}, …]
+//   open <i>     → makes the tensors of row i, runs it twice, answers the bytes of memory that it took at most
+//   run <s>      → runs it for about s seconds, at least once, answers the median of a run in seconds
+//   close        → lets go of the tensors
+#include <benchmark/benchmark.h>
+
+#include <cstdio>
+#include <iostream>
+#include <string>
+
+#include <framegrad/core/storage.hpp>
+
+#include "row.hpp"
+
+namespace bench {
+namespace {
+
+void report(benchmark::State& state, const Row& row, const Peaks& peaks) {
+  const Work work = row.prepare();
+  timed(work), timed(work);  // until memory comes from the pool
+  fg::Allocator::instance().reset_peak();
+  double spent = 0;
+  for (auto _ : state) {
+    const double took = timed(work);
+    spent += took;
+    state.SetIterationTime(took);
+  }
+  const double seconds = spent / double(state.iterations());
+  state.counters[row.bound == Bound::memory ? "GB/s" : "GFLOP/s"] = row.amount / seconds * 1e-9;
+  state.counters["share_of_peak"] = row.share(peaks, seconds);
+  state.counters["peak_MB"] = double(fg::Allocator::instance().use().peak_bytes) * 1e-6;
+  state.SetLabel(row.bound == Bound::memory ? "of copying" : row.dtype == fg::Dtype::bf16 ? "of bf16 products" : "of FMA");
+}
+
+void serve() {
+  const Peaks peaks = measure_peaks();
+  Work work;
+  for (std::string line; std::getline(std::cin, line);) {
+    const std::string word = line.substr(0, line.find(' '));
+    const double argument = line.size() > word.size() ? std::stod(line.substr(word.size())) : 0;
+    if (word == "peaks") {
+      std::printf("{\"fma\": %g, \"bf16\": %g, \"copy_16MB\": %g, \"copy_256MB\": %g, \"path\": \"%s\", \"threads\": %d}\n", peaks.fma, peaks.bf16, peaks.copy_small, peaks.copy_large,
+                  std::string(fg::cpu::name_of(fg::cpu::isa())).c_str(), fg::threads());
+    } else if (word == "rows") {
+      std::string list;
+      for (const Row& r : rows())
+        list += fg::text(list.empty() ? "" : ", ", "{\"name\": \"", r.name, "\", \"dtype\": \"", r.type(), "\", \"shape\": \"", r.shape, "\", \"amount\": ", r.amount,
+                         ", \"peak\": ", r.peak(peaks), "}");
+      std::printf("[%s]\n", list.c_str());
+    } else if (word == "open") {
+      auto& memory = fg::Allocator::instance();
+      memory.trim();
+      memory.reset_peak();
+      work = rows().at(std::size_t(argument)).prepare();
+      timed(work), timed(work);
+      std::printf("%ld\n", long(memory.use().peak_bytes));
+    } else if (word == "run") {
+      std::printf("%.9g\n", median_time(work, argument, 0));
+    } else if (word == "close") {
+      work = {};
+      std::printf("closed\n");
+    }
+    std::fflush(stdout);
+  }
+}
+
+void google_benchmark(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  static const Peaks peaks = measure_peaks();
+  std::printf("path %s, %d threads; at best %.0f GFLOP/s by FMA, %.0f GFLOP/s in bf16; copying %.1f GB/s within 16 MB, %.1f GB/s within 256 MB\n",
+              std::string(fg::cpu::name_of(fg::cpu::isa())).c_str(), fg::threads(), peaks.fma * 1e-9, peaks.bf16 * 1e-9, peaks.copy_small * 1e-9, peaks.copy_large * 1e-9);
+  for (const Row& row : rows()) {
+    auto* b = benchmark::RegisterBenchmark(row.title().c_str(), [&row](benchmark::State& s) { report(s, row, peaks); });
+    b->UseManualTime()->Unit(benchmark::kMillisecond)->MinTime(0.05)->Repetitions(row.amount > 3e11 ? 5 : 15)->DisplayAggregatesOnly();
+  }
+  benchmark::RunSpecifiedBenchmarks();
+}
+
+}  // namespace
+}  // namespace bench
+
+int main(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "--pipe") bench::serve();
+  else bench::google_benchmark(argc, argv);
+}
