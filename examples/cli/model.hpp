@@ -27,9 +27,9 @@ class Model {
 /// Of a run folder or a released model. Throws FileError or ConfigError.
 std::unique_ptr<Model> open_model(const std::string& path);
 
-/// What a step of training takes, found by running it on tensors without memory.
+/// What a step of training takes: memory and FLOPs by running it on tensors without memory, time by the speed of one layer now.
 struct Forecast {
-  double parameters = 0, memory_bytes = 0, step_flops = 0;
+  double parameters = 0, memory_bytes = 0, step_flops = 0, step_s = 0;
 };
 Forecast forecast(const fg::RunConfig& c);
 

@@ -1,6 +1,8 @@
 // framegrad sample — prompts to films; framegrad export — a run to the two files that sampling needs.
 #include <fstream>
 
+#include <framegrad/io/png.hpp>
+
 #if __has_include(<libavformat/avformat.h>)
 #include <framegrad/io/video_write.hpp>
 #endif
@@ -18,13 +20,27 @@ struct Options {
   fg::SampleOptions sample;
   Index scale = 0, batch = 16;
   double fps = 0;
+#if __has_include(<libavformat/avformat.h>)
+  std::vector<std::string> formats = {"gif", "mp4"};
+#else
+  std::vector<std::string> formats = {"gif"};
+#endif
 };
 
-void write_film(const std::string& stem, const fg::Film& film, double fps) {
-  fg::write_gif(stem + ".gif", film, fps);
+void write_film(const std::string& stem, const fg::Film& film, double fps, const std::string& format) {
+  if (format == "gif") return fg::write_gif(stem + ".gif", film, fps);
+  if (format == "png") {
+    std::filesystem::create_directories(stem);
+    for (Index t = 0; t < film.frames; ++t) fg::write_png(fg::text(stem, "/", t < 10 ? "000" : t < 100 ? "00" : t < 1000 ? "0" : "", t, ".png"), film, t);
+    return;
+  }
 #if __has_include(<libavformat/avformat.h>)
-  fg::write_mp4(stem + ".mp4", film, fps);
+  if (format == "mp4") return fg::write_mp4(stem + ".mp4", film, fps);
+  if (format == "webp") return fg::write_webp(stem + ".webp", film, fps);
+#else
+  fg::check<fg::ConfigError>(format != "mp4" && format != "webp", "sample", format, " needs FFmpeg: build with libavcodec-dev, libavformat-dev and libswscale-dev installed");
 #endif
+  throw fg::ConfigError("sample: format \"" + format + "\"; there are gif, png, mp4 and webp");
 }
 
 void run_sample(const Options& o, const Model& model) {
@@ -43,7 +59,8 @@ void run_sample(const Options& o, const Model& model) {
   std::vector<fg::SheetRow> rows;
   for (std::size_t i = 0; i < films.size(); ++i) {
     const fg::Film large = fg::enlarged(films[i], o.scale > 0 ? o.scale : std::max<Index>(1, 256 / films[i].height));
-    write_film(fg::text(o.out, "/", i < 9 ? "0" : "", i + 1, "_", file_stem(prompts[i])), large, o.fps > 0 ? o.fps : model.config().fps);
+    for (const auto& format : o.formats)
+      write_film(fg::text(o.out, "/", i < 9 ? "0" : "", i + 1, "_", file_stem(prompts[i])), large, o.fps > 0 ? o.fps : model.config().fps, format);
     rows.push_back({films[i], prompts[i]});
   }
   fg::write_contact_sheet(o.out + "/sheet.png", rows);
@@ -53,7 +70,7 @@ void run_sample(const Options& o, const Model& model) {
 }  // namespace
 
 void add_sample(CLI::App& app) {
-  auto* c = app.add_subcommand("sample", "films from prompts: gif, mp4 and a contact sheet");
+  auto* c = app.add_subcommand("sample", "films from prompts, and a contact sheet");
   auto o = std::make_shared<Options>();
   c->add_option("--run", o->run, "run folder, or a released model")->required();
   c->add_option("--prompt", o->prompts, "what to show; may be given several times");
@@ -64,6 +81,7 @@ void add_sample(CLI::App& app) {
   c->add_option("--seed", o->sample.seed, "seed of the noise [default: the run's]");
   c->add_option("--batch", o->batch, "films at once")->capture_default_str()->check(CLI::PositiveNumber);
   c->add_option("--scale", o->scale, "pixels for each pixel; 0: about 256 a side")->capture_default_str();
+  c->add_option("--formats", o->formats, "gif, png (a folder of frames), mp4, webp")->delimiter(',')->capture_default_str();
   c->add_option("--fps", o->fps, "frames a second; 0: the run's")->capture_default_str();
   c->callback([c, o] {
     const auto model = open_model(o->run);

@@ -56,8 +56,8 @@ void run_train(const Options& o) {
   fg::RunConfig c = fg::run_config_from_json(j);
   const auto source = open_source(c);
   const Forecast f = forecast(c);
-  std::printf("%.2f M parameters in %s; a step takes about %.1f GFLOP, training about %s of memory\n", f.parameters / 1e6, c.dtype.c_str(), f.step_flops / 1e9,
-              size_text(f.memory_bytes).c_str());
+  std::printf("%.2f M parameters in %s; a step takes about %.1f GFLOP and %.2f s, all %ld of them %s; memory about %s\n", f.parameters / 1e6, c.dtype.c_str(), f.step_flops / 1e9,
+              f.step_s, long(c.train.steps), duration(f.step_s * double(c.train.steps)).c_str(), size_text(f.memory_bytes).c_str());
   if (o.forecast_only) return;
   if (!exists) fg::RunFolder::create(o.run, fg::to_json(c));
   else if (!o.set.empty()) fg::write_json(o.run + "/config.json", fg::to_json(c));
@@ -73,7 +73,7 @@ void add_train(CLI::App& app) {
   c->add_option("--config", o->config, "JSON configuration of a new run; without it, moving shapes with the defaults");
   c->add_option("--set", o->set, "one setting, e.g. train.steps=5000 or model.hidden=192; may be given several times");
   c->add_option("--init", o->init, "safetensors file of weights to start from");
-  c->add_flag("--forecast", o->forecast_only, "print memory and work of a step, and stop");
+  c->add_flag("--forecast", o->forecast_only, "print memory, work and time that a training takes, and stop");
   c->footer("Ctrl-C saves and leaves. Every setting with its default stands in the run folder's config.json.");
   c->callback([o] { run_train(*o); });
 }
