@@ -333,6 +333,22 @@ TEST(NoGradTest, RecordsNothingAndEndsWithItsScope) {
   EXPECT_EQ(values(grad(x)), values(x));
 }
 
+TEST(NoGradTest, GoesAlongIntoParallelFor) {
+  const int before = threads();
+  set_threads(3);
+  const Matrix x = variable(numbers(2, 3));
+  std::atomic<int> recorded{0};
+  const auto count = [&](Range r) { recorded += int(r.size()) * (x * x).requires_grad(); };
+  {
+    const NoGrad off;
+    parallel_for(30, 1e5, count);
+  }
+  EXPECT_EQ(recorded, 0);
+  parallel_for(30, 1e5, count);
+  EXPECT_EQ(recorded, 30);
+  set_threads(before);
+}
+
 TEST(Autograd, SavesNothingThatNobodyWillAskFor) {
   const auto use = [] { return Allocator::instance().use().used_bytes; };
   const auto x = ones<float>({64, 1024});
@@ -493,6 +509,8 @@ TEST(TraceTest, WritesWhatChromeReads) {
   EXPECT_EQ(product.at("args").at("bytes"), 3 * 8 * 8 * 8);
   EXPECT_GE(product.at("dur").get<double>(), 0);
   EXPECT_GE(by_name.at("matmul backward").at("ts"), product.at("ts"));
+  EXPECT_EQ(by_name.at("matmul backward").at("args").at("flops"), 4 * 8 * 8 * 8);
+  EXPECT_EQ(by_name.at("matmul backward").at("args").at("bytes"), 5 * 8 * 8 * 8);  // both factors, the product's gradient, theirs
   EXPECT_EQ(by_name.count("exp forward"), 0u);
   EXPECT_EQ(by_name.at("late forward").at("ts"), 123456789.125);  // minutes into a run, still to the nanosecond
   trace.events.clear();

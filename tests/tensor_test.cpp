@@ -168,6 +168,13 @@ TEST(Tensor, ViewsShareMemoryAndSeeTheRightElements) {
   EXPECT_EQ(unbind<3>(x)[2](3, 4), x(2, 3, 4));
 }
 
+TEST(Tensor, FillSetsAViewAndNothingElse) {
+  const auto x = zeros<float>({4, 5});
+  fill(slice(transpose(x, 0, 1), 0, 1, 4, 2), 3);
+  for (Index i = 0; i < 4; ++i)
+    for (Index j = 0; j < 5; ++j) EXPECT_EQ(x(i, j), j == 1 || j == 3 ? 3 : 0);
+}
+
 TEST(Tensor, SaysWhatIsWrongWithAnIndexOrAShape) {
   const auto x = zeros<float>({3, 4});
   EXPECT_EQ(message_of<ShapeError>([&] { slice(x, 1, 2, 5); }), "slice: [2, 5) by 1 of axis 1 of [3, 4]");

@@ -108,8 +108,9 @@ class OpNode final : public Node {
     });
   }
 
-  /// `shape_of_in`: the inputs' structure, so that gradients come back in the same struct.
+  /// The inputs' structure, so that gradients come back in the same struct.
   void remember(typename O::In in) {
+    if constexpr (requires { O::flops(attrs_, in); }) flops_ = double(O::flops(attrs_, in));
     for_each_tensor(in, [](auto& t) { t = std::remove_reference_t<decltype(t)>(AnyTensor::described(t.dtype(), t.sizes(), t.strides())); });
     in_ = std::move(in);
   }
@@ -157,8 +158,13 @@ class OpNode final : public Node {
       }
     });
     if (device.kind != Device::Kind::meta) {
-      const TraceScope trace(name(), "backward");
+      TraceScope trace(name(), "backward");
       O::backward(Cpu{}, attrs_, saved_, g, d);
+      if (trace.on()) {
+        trace.flops = 2 * flops_;
+        const auto count = [&](const auto& t) { trace.bytes += t.defined() ? t.bytes() : 0; };
+        for_each_tensor(saved_, count), for_each_tensor(g, count), for_each_tensor(d, count);
+      }
     }
     saved_ = {};
     released_ = true;
@@ -181,6 +187,7 @@ class OpNode final : public Node {
   typename O::In in_;
   std::vector<Geometry> seen_;
   std::vector<std::uint64_t> versions_;
+  double flops_ = 0;  // of forward
   bool released_ = false;
 };
 

@@ -25,6 +25,12 @@ inline void copy_into(const AnyTensor& dst, const AnyTensor& src, bool add = fal
   dst.touch();
 }
 
+/// Sets every element, whatever the layout. Announced by touch().
+template <class T>
+void fill(const Tensor<T>& x, std::type_identity_t<T> value) {
+  copy_into(x, scalar(value).viewed({x.sizes(), Shape::filled(x.rank(), 0), 0}));
+}
+
 /// A dense row-major copy, without the graph.
 inline AnyTensor row_major_copy(const AnyTensor& x) {
   AnyTensor y = AnyTensor::empty(x.dtype(), x.sizes(), x.device());

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include <framegrad/core/parallel.hpp>
 #include <framegrad/core/tensor.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
@@ -123,21 +124,14 @@ template <class T, int R>
 Tensor<accum_t<T>, R> grad(const Tensor<T, R>& variable) { return Tensor<accum_t<T>, R>(detail::leaf_of(variable, "grad").grad); }
 inline void zero_grad(const AnyTensor& variable) { detail::leaf_of(variable, "zero_grad").grad = {}; }
 
-// Whether ops are recorded: by thread.
-namespace detail {
-inline bool& grad_mode() {
-  static thread_local bool on = true;
-  return on;
-}
-}  // namespace detail
-
-inline bool grad_enabled() { return detail::grad_mode(); }
+/// Whether this thread records ops. Goes along into parallel_for.
+inline bool grad_enabled() { return detail::records_ops(); }
 
 /// While it lives, this thread records nothing (or does again, with `false`).
 class NoGrad {
  public:
-  explicit NoGrad(bool off = true) : before_(detail::grad_mode()) { detail::grad_mode() = !off; }
-  ~NoGrad() { detail::grad_mode() = before_; }
+  explicit NoGrad(bool off = true) : before_(std::exchange(detail::records_ops(), !off)) {}
+  ~NoGrad() { detail::records_ops() = before_; }
   NoGrad(const NoGrad&) = delete;
   NoGrad& operator=(const NoGrad&) = delete;
 

@@ -12,6 +12,7 @@
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <framegrad/core/error.hpp>
@@ -137,6 +138,14 @@ class Pool {
 
 }  // namespace detail
 
+namespace detail {
+/// What the caller of parallel_for has set for its thread and what goes along into its ranges: whether ops are recorded.
+inline bool& records_ops() {
+  static thread_local bool on = true;
+  return on;
+}
+}  // namespace detail
+
 /// Threads that parallel_for spreads over, the caller included. At start: FRAMEGRAD_THREADS, or one per processor.
 inline int threads() { return detail::Pool::instance().threads(); }
 /// Throws ConfigError inside parallel_for.
@@ -173,12 +182,14 @@ void parallel_for(Index n, double cost, F&& f, Index grain = 1) {
     Index n, step;
     std::mutex mutex;
     std::exception_ptr error;
-  } job{&f, n, step, {}, {}};
+    bool records_ops;
+  } job{&f, n, step, {}, {}, detail::records_ops()};
   inside = true;
   detail::Pool::instance().run(
       ranges,
       [](void* context, Index i) {
         Job& j = *static_cast<Job*>(context);
+        const bool before = std::exchange(detail::records_ops(), j.records_ops);
         try {
           const Index begin = i * j.step;
           (*j.f)(Range{begin, begin + j.step < j.n ? begin + j.step : j.n});
@@ -186,6 +197,7 @@ void parallel_for(Index n, double cost, F&& f, Index grain = 1) {
           const std::lock_guard lock(j.mutex);
           if (!j.error) j.error = std::current_exception();
         }
+        detail::records_ops() = before;
       },
       &job);
   inside = false;

@@ -216,8 +216,6 @@ template <class T> Tensor<T> like_rows(const Tensor<T>& x, Index last) {
 template <class T, int R> Tensor<T, R> empty(const Index (&sizes)[R], Device device = kCpu) {
   return Tensor<T, R>(AnyTensor::empty(dtype_of<T>, Shape(std::span<const Index>(sizes)), device));
 }
-/// Sets every element, whatever the layout.
-template <class T> void fill(const Tensor<T>& x, T value);
 template <class T, int R> Tensor<T, R> full(const Index (&sizes)[R], T value, Device device = kCpu) {
   auto t = empty<T, R>(sizes, device);
   if (!t.is_meta()) std::fill_n(t.data(), t.count(), value);
