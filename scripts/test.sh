@@ -34,10 +34,12 @@ step "build" ninja -C "$build" -k 0 -j "$jobs"
 step "tests" run_tests "$build"
 
 if [ $sanitize = yes ]; then
-  # One op of each kind, what counts references, and what reads files of strangers.
-  targets=(ops_add ops_softmax ops_layer_norm ops_matmul ops_attention ops_conv ops_gather safetensors_test tensor_test graph_test)
+  # One op of each kind, what counts references, and what reads files of strangers. Without optimisation: at -O1 the checks make a
+  # file of kernels compile for minutes. The comparison of thread counts is left out: its tensors are large.
+  targets=(ops_binary ops_softmax ops_layer_norm ops_matmul ops_attention ops_conv ops_gather
+    tensor_test autograd_test allocator_test einops_test npy_test safetensors_test)
   configure_sanitized() {
-    configure "$build/sanitized" -DFRAMEGRAD_SANITIZE=address,undefined -DCMAKE_CXX_FLAGS_RELEASE=-O1 \
+    configure "$build/sanitized" -DFRAMEGRAD_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-g1 \
       -DFRAMEGRAD_BENCH=OFF -DFRAMEGRAD_EXAMPLES=OFF -DFRAMEGRAD_CLI=OFF
   }
   step "configure, sanitized" configure_sanitized
@@ -45,7 +47,7 @@ if [ $sanitize = yes ]; then
   [ $full = no ] || targets=($(grep -E '^ops_|_test$' <<<"$known"))
   targets=($(printf '%s\n' "${targets[@]}" | grep -Fxf <(echo "$known")))
   step "build, sanitized" ninja -C "$build/sanitized" -k 0 -j "$jobs" "${targets[@]}"
-  step "tests, sanitized" run_tests "$build/sanitized" -R "^($(IFS='|' && echo "${targets[*]}"))\$"
+  GTEST_FILTER=-*.Threads step "tests, sanitized" run_tests "$build/sanitized" -R "^($(IFS='|' && echo "${targets[*]}"))\$"
 fi
 
 if [ $full = yes ]; then
