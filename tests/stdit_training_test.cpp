@@ -10,29 +10,12 @@
 #include <framegrad/optim/adamw.hpp>
 #include <framegrad/optim/clip.hpp>
 
-#include "fill.hpp"
+#include "tiny_stdit.hpp"
 
 namespace {
 
 using namespace fg;
-using test::filled;
-
-StditConfig tiny() {
-  StditConfig c;
-  c.hidden = 96, c.depth = 3, c.heads = 4, c.caption_width = 32, c.caption_tokens = 12;
-  c.frames = 4, c.height = 8, c.width = 8;
-  return c;
-}
-
-Tensor<std::int64_t, 2> prefix_mask(std::initializer_list<Index> lengths, Index L) {
-  auto m = zeros<std::int64_t>({Index(lengths.size()), L});
-  Index b = 0;
-  for (const Index n : lengths) {
-    for (Index l = 0; l < n; ++l) m(b, l) = 1;
-    ++b;
-  }
-  return m;
-}
+using test::filled, test::prefix_mask, test::tiny;
 
 std::vector<float> values(const AnyTensor& t) {
   const AnyTensor r = row_major_copy(t.detach());
