@@ -90,59 +90,87 @@ GemmPlan gemm_plan(Index m, Index n, Index k) {
 }
 
 template <class T, class U, class Out>
-void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, const U* packed, Index row, Index sliver, Out* c, Index ldc,
-                const GemmOptions<Out>& o) {
+void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, const U* packed, Index row, Index sliver, const accum_t<T>* begin,
+                Out* c, Index ldc, const GemmOptions<Out>& o) {
   using A = accum_t<T>;
   constexpr int D = kUnitDepth<U>;
   const Index rows = a.lines - row < p.row_block ? a.lines - row : p.row_block;
   const Index slivers = p.slivers - sliver < p.sliver_block ? p.slivers - sliver : p.sliver_block;
   const Index column = sliver * p.width, columns = b.lines - column < slivers * p.width ? b.lines - column : slivers * p.width;
   const Index rows_filled = round_up(rows, p.rows_whole);
+  c += row * ldc + column;
 
   // A stays in place if it is made of the tile's units already, and nothing is read behind its end.
   const bool a_in_place = (std::is_same_v<T, U> || D == 2) && a.k_stride == 1 && a.depth % (p.tiles ? 32 : D) == 0 && rows == rows_filled;
+  const bool a_panels = D == 1 && a.line_stride == 1 && a.k_stride != 1;
+  const bool b_by_slivers = !p.pack_ahead && !p.tiles && b.k_stride == 1;  // each is multiplied while in the first-level cache
   const bool plain = std::is_same_v<A, Out> && o.alpha == 1 && !o.bias && o.activation == Activation::none && !o.pre_activation;
-  const bool c_in_place = plain && columns == slivers * p.width && rows == rows_filled;
 
+  // A group of slivers meets `step` rows before the epilogue takes their sums from a scratch that the first-level cache holds.
+  const Index step = p.tiles ? 32 : rows, group = p.tiles ? 12 : 1;
   const Index pack_stride = round_up(p.unit_block, 16);
-  const Index pack_bytes = a_in_place ? 0 : round_up(rows_filled * pack_stride * Index(sizeof(U)), 64);
-  const Index b_bytes = p.pack_ahead ? 0 : p.unit_block * slivers * p.width * Index(sizeof(U));
-  const Index sums_stride = slivers * p.width, sums_bytes = c_in_place ? 0 : rows_filled * sums_stride * Index(sizeof(A));
+  const Index pack_bytes = a_in_place ? 0 : round_up(round_up(rows_filled, kPanel<64>) * (pack_stride + 1) * Index(sizeof(U)), 64);
+  const Index b_bytes = p.pack_ahead ? 0 : p.unit_block * (b_by_slivers ? 1 : slivers) * p.width * Index(sizeof(U));
+  const Index last_stride = group * p.width, last_bytes = round_up(step, p.rows_whole) * last_stride * Index(sizeof(A));
+  const Index sums_stride = slivers * p.width, sums_bytes = p.units > p.unit_block ? rows_filled * sums_stride * Index(sizeof(A)) : 0;
   struct Block;
-  char* const memory = static_cast<char*>(gemm_scratch<Block>(pack_bytes + b_bytes + sums_bytes));
+  char* const memory = static_cast<char*>(gemm_scratch<Block>(pack_bytes + b_bytes + last_bytes + sums_bytes));
   U* const a_packed = reinterpret_cast<U*>(memory);
   U* const b_packed = reinterpret_cast<U*>(memory + pack_bytes);
-  A* const sums = c_in_place ? reinterpret_cast<A*>(c + row * ldc + column) : reinterpret_cast<A*>(memory + pack_bytes + b_bytes);
-  const Index lds = c_in_place ? ldc : sums_stride;
+  A* const last = reinterpret_cast<A*>(memory + pack_bytes + b_bytes);
+  A* const sums = reinterpret_cast<A*>(memory + pack_bytes + b_bytes + last_bytes);
 
   for (Index u = 0; u < p.units; u += p.unit_block) {
     const Index units = p.units - u < p.unit_block ? p.units - u : p.unit_block;
     const Index units_filled = p.tiles ? round_up(units, 16) : units;
-    const char* rows_at = reinterpret_cast<const char*>(a.data + row * a.line_stride + u * D);
-    Index stride = a.line_stride * Index(sizeof(T));
+    LeftRows left{reinterpret_cast<const char*>(a.data + row * a.line_stride + u * D), a.line_stride * Index(sizeof(T)), a_panels};
     if (!a_in_place) {
-      dispatch<PackRows<T, U>>(a, row, rows, p.rows_whole, u, units, a_packed, pack_stride);
-      rows_at = reinterpret_cast<const char*>(a_packed);
-      stride = pack_stride * Index(sizeof(U));
+      left = {reinterpret_cast<const char*>(a_packed), pack_stride * Index(sizeof(U)), a_panels};
+      if constexpr (D == 1) {
+        if (a_panels) dispatch<PackPanels<T, U>>(a, row, rows, u, units, a_packed);
+      }
+      if (!a_panels) dispatch<PackRows<T, U>>(a, row, rows, p.rows_whole, u, units, a_packed, pack_stride);
     }
     const U* right = b_packed;
     if (p.pack_ahead) right = packed + u * p.slivers * p.width + sliver * p.width * units_filled;
-    else dispatch<PackSlivers<T, U>>(b, column, slivers * p.width, u, units_filled, b_packed);
-    const bool add = u > 0 || (c_in_place && o.accumulate);
-    if constexpr (std::is_same_v<U, Pair>) {
+    else if (!b_by_slivers) dispatch<PackSlivers<T, U>>(b, column, slivers * p.width, u, units_filled, b_packed);
+
+    const bool is_last = u + p.unit_block >= p.units;
+    for (Index i = 0; i < rows_filled; i += step) {
+      for (Index j = 0; j < slivers; j += group) {
+        const Index count = slivers - j < group ? slivers - j : group, at = j * p.width;
+        const Index columns_here = columns - at < count * p.width ? columns - at : count * p.width;
+        const Index rows_here = rows - i < step ? rows - i : step;
+        const bool in_place = plain && columns_here == count * p.width && (!p.tiles || rows_here == step);
+        Sums<A> s{sums + i * sums_stride + at, sums_stride, sums + i * sums_stride + at, sums_stride};
+        if (in_place) s = {reinterpret_cast<A*>(c + i * ldc + at), ldc, reinterpret_cast<A*>(c + i * ldc + at), ldc};
+        else if (is_last) s.to = last, s.to_stride = last_stride;
+        if (u == 0 && !(in_place && o.accumulate)) s.from = begin ? begin + column + at : nullptr, s.from_stride = 0;
+
+        const U* const here = right + (b_by_slivers ? 0 : at * units_filled);
+        if (b_by_slivers) dispatch<PackSlivers<T, U>>(b, column + at, Index(p.width), u, units, b_packed);
+        if constexpr (std::is_same_v<U, Pair>) {
 #if defined(__x86_64__)
-      if (p.tiles) amx_block(rows_filled, slivers, units_filled, rows_at, stride, right, sums, lds, add);
-      else dot_block(rows, slivers, units, rows_at, stride, right, sums, lds, add);
+          if (p.tiles) {
+            const Index ahead = (32 + slivers - 1) / slivers;  // of the next rows, by each tile
+            const bool more = i + 32 + j * ahead < rows_filled;
+            amx_strip(count, units_filled, left.data + i * left.stride, left.stride, here, s.from, s.from_stride, s.to, s.to_stride,
+                      left.data + (i + 32 + j * ahead) * left.stride, more ? int(ahead) : 0);
+          } else {
+            dot_block(rows, units, left, here, s);
+          }
 #endif
-    } else {
-      dispatch<FmaBlock<U>>(rows, slivers, units, rows_at, stride, right, sums, lds, add);
+        } else {
+          dispatch<FmaBlock<U>>(rows, units, left, here, s);
+        }
+        if (in_place || !is_last) continue;
+        GemmOptions<Out> end = o;
+        if (o.bias) end.bias += column + at;
+        if (o.pre_activation) end.pre_activation += (row + i) * ldc + column + at;
+        dispatch<GemmEpilogue<A, Out, std::is_same_v<U, Pair> && std::is_same_v<Out, bf16>>>(rows_here, columns_here, static_cast<const A*>(last), last_stride, c + i * ldc + at, ldc, end);
+      }
     }
   }
-  if (c_in_place) return;
-  GemmOptions<Out> here = o;
-  if (o.bias) here.bias += column;
-  if (o.pre_activation) here.pre_activation += row * ldc + column;
-  dispatch<GemmEpilogue<A, Out>>(rows, columns, static_cast<const A*>(sums), lds, c + row * ldc + column, ldc, here);
 }
 
 /// All slivers of B, block of k by block of k.
@@ -162,14 +190,34 @@ const U* pack_all(const GemmPlan& p, const Operand<T>& b) {
 }
 
 template <class T, class U, class Out>
-void gemm_in_units(const Operand<T>& a, const Operand<T>& b, Out* c, Index ldc, const GemmOptions<Out>& o) {
+void gemm_in_units(const Operand<T>& a, const Operand<T>& b, Out* c, Index ldc, GemmOptions<Out> o) {
   const GemmPlan p = gemm_plan<T, U>(a.lines, b.lines, a.depth);
   const U* packed = p.pack_ahead ? pack_all<T, U>(p, b) : nullptr;
+  // Sums begin at the bias where the epilogue then has nothing left to do.
+  const accum_t<T>* begin = nullptr;
+  if constexpr (std::is_same_v<U, Out>) {
+    if (o.bias && o.alpha == 1 && !o.accumulate) {
+      begin = o.bias;
+      if (b.lines % p.width != 0) {  // a tile reads whole vectors
+        struct Bias;
+        U* const whole = static_cast<U*>(gemm_scratch<Bias>(p.slivers * p.width * Index(sizeof(U))));
+        for (Index j = 0; j < p.slivers * p.width; ++j) whole[j] = j < b.lines ? o.bias[j] : U(0);
+        begin = whole;
+      }
+      o.bias = nullptr;
+    }
+  }
   const Index across = ceil_div(p.slivers, p.sliver_block), down = ceil_div(a.lines, p.row_block);
   const double flop_ns = 2.0 * double(p.row_block * p.sliver_block * p.width) * double(a.depth) / 60;
   parallel_for(across * down, flop_ns, [&](Range r) {
+#if defined(__x86_64__)
+    if (p.tiles) amx_begin();
+#endif
     for (Index i = r.begin; i < r.end; ++i)
-      gemm_block<T, U>(p, a, b, packed, i % down * p.row_block, i / down * p.sliver_block, c, ldc, o);
+      gemm_block<T, U>(p, a, b, packed, i % down * p.row_block, i / down * p.sliver_block, begin, c, ldc, o);
+#if defined(__x86_64__)
+    if (p.tiles) amx_end();
+#endif
   });
 }
 

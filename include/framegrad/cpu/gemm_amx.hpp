@@ -21,18 +21,16 @@ struct TileConfig {  // LDTILECFG's 64 bytes
 };
 static_assert(sizeof(TileConfig) == 64);
 
-[[gnu::target("amx-tile,amx-bf16")]] inline void amx_tile(Index units, const char* a, Index a_stride, const Pair* b, float* c, Index ldc, bool add,
-                                                               const char* ahead, int rows_ahead) {
+[[gnu::target("amx-tile,amx-bf16")]] inline void amx_tile(Index units, const char* a, Index a_stride, const Pair* b, const float* from, Index from_stride,
+                                                          float* c, Index ldc, const char* ahead, int rows_ahead) {
   constexpr Index b_stride = 128;  // bytes of a sliver's row
-  const Index c_stride = ldc * Index(sizeof(float));
-  float* const c2 = c + 16 * ldc;
-  if (add) {
+  if (from) {
     __asm__ volatile(
         "tileloadd (%0,%2,1), %%tmm0\n\t"
         "tileloadd 64(%0,%2,1), %%tmm1\n\t"
         "tileloadd (%1,%2,1), %%tmm2\n\t"
         "tileloadd 64(%1,%2,1), %%tmm3"
-        : : "r"(c), "r"(c2), "r"(c_stride) : "memory");
+        : : "r"(from), "r"(from + 16 * from_stride), "r"(from_stride * Index(sizeof(float))) : "memory");
   } else {
     __asm__ volatile("tilezero %%tmm0\n\ttilezero %%tmm1\n\ttilezero %%tmm2\n\ttilezero %%tmm3" : : : "memory");
   }
@@ -55,26 +53,38 @@ static_assert(sizeof(TileConfig) == 64);
       "tilestored %%tmm1, 64(%0,%2,1)\n\t"
       "tilestored %%tmm2, (%1,%2,1)\n\t"
       "tilestored %%tmm3, 64(%1,%2,1)"
-      : : "r"(c), "r"(c2), "r"(c_stride) : "memory");
+      : : "r"(c), "r"(c + 16 * ldc), "r"(ldc * Index(sizeof(float))) : "memory");
 }
 
 }  // namespace detail
 
-/// c[rows, slivers·32] (+)= a·b; rows a multiple of 32, units of 16. a_stride in bytes.
-[[gnu::target("amx-tile,amx-bf16")]] inline void amx_block(Index rows, Index slivers, Index units, const char* a, Index a_stride, const Pair* b,
-                                                           float* c, Index ldc, bool add) {
+/// A thread's tiles are 16 rows of 64 bytes between these two.
+[[gnu::target("amx-tile")]] inline void amx_begin() {
   alignas(64) static constexpr detail::TileConfig config;
   __asm__ volatile("ldtilecfg %0" : : "m"(config));
-  // A step of one tile takes a line of each of its rows: in that time a few lines of the next rows are fetched.
+}
+[[gnu::target("amx-tile")]] inline void amx_end() { __asm__ volatile("tilerelease" : : : "memory"); }
+
+/// c[32, slivers·32] = from + a·b, from nothing if it is null; units a multiple of 16. a_stride in bytes.
+/// Each tile fetches the next rows_ahead of the rows at `ahead` meanwhile, a line of each in a step.
+[[gnu::target("amx-tile,amx-bf16")]] inline void amx_strip(Index slivers, Index units, const char* a, Index a_stride, const Pair* b, const float* from,
+                                                           Index from_stride, float* c, Index ldc, const char* ahead, int rows_ahead) {
+  for (Index j = 0; j < slivers; ++j)
+    detail::amx_tile(units, a, a_stride, b + j * units * 32, from ? from + j * 32 : nullptr, from_stride, c + j * 32, ldc,
+                     ahead + j * rows_ahead * a_stride, rows_ahead);
+}
+
+/// c[rows, slivers·32] (+)= a·b; rows a multiple of 32.
+[[gnu::target("amx-tile,amx-bf16")]] inline void amx_block(Index rows, Index slivers, Index units, const char* a, Index a_stride, const Pair* b,
+                                                           float* c, Index ldc, bool add) {
+  amx_begin();
   const int rows_ahead = int((kAmxRows + slivers - 1) / slivers);
   for (Index i = 0; i < rows; i += kAmxRows) {
-    for (Index j = 0; j < slivers; ++j) {
-      const Index next = i + kAmxRows + j * rows_ahead;
-      const int ahead = next >= rows ? 0 : rows_ahead;
-      detail::amx_tile(units, a + i * a_stride, a_stride, b + j * units * 32, c + i * ldc + j * 32, ldc, add, a + next * a_stride, ahead);
-    }
+    float* const to = c + i * ldc;
+    amx_strip(slivers, units, a + i * a_stride, a_stride, b, add ? to : nullptr, ldc, to, ldc, a + (i + kAmxRows) * a_stride,
+              i + kAmxRows < rows ? rows_ahead : 0);
   }
-  __asm__ volatile("tilerelease" : : : "memory");
+  amx_end();
 }
 
 }  // namespace fg::inline FRAMEGRAD_ABI::cpu

@@ -29,7 +29,28 @@ struct GemmOptions {
   Out* pre_activation = nullptr;    // [m, n], rows as far apart as c's
 };
 
-template <class A, class Out>
+namespace detail {
+/// Where a sum becomes bf16 by AVX512-BF16's instruction: as fg::bf16 rounds, but what is below 2^-126 is zero, as it is
+/// to that instruction set's products.
+FRAMEGRAD_INLINE void store_by_instruction(const Lanes<Vec<float, 64>>& l, bf16* to, const Vec<float, 64>& x) {
+#if defined(__x86_64__)
+  Native<std::uint16_t, 32>::type rounded;
+  __asm__("vcvtneps2bf16 %1, %0" : "=v"(rounded) : "v"(x.v));
+  if (l.count == l.N) {
+    __builtin_memcpy(static_cast<void*>(to + l.index), &rounded, sizeof rounded);
+  } else {
+    bf16 part[l.N];
+    __builtin_memcpy(static_cast<void*>(part), &rounded, sizeof rounded);
+    copy_rest<l.N / 2>(to + l.index, part, l.count);
+  }
+#else
+  l.store(to, x);
+#endif
+}
+}  // namespace detail
+
+/// has_bf16: the processor has an instruction that rounds to it.
+template <class A, class Out, bool has_bf16 = false>
 struct GemmEpilogue {
   template <int B>
   FRAMEGRAD_INLINE static void run(Index rows, Index columns, const A* sums, Index lds, Out* c, Index ldc, const GemmOptions<Out>& o) {
@@ -46,6 +67,10 @@ struct GemmEpilogue {
   template <Activation f, int B>
   FRAMEGRAD_INLINE static void with(Index rows, Index columns, const A* sums, Index lds, Out* c, Index ldc, const GemmOptions<Out>& o) {
     using V = Vec<A, B>;
+    const auto put = [](const Lanes<V>& l, Out* to, const V& x) FRAMEGRAD_LAMBDA {
+      if constexpr (has_bf16 && B == 64) detail::store_by_instruction(l, to, x);
+      else l.store(to, x);
+    };
     const A alpha = o.alpha;
     const bool accumulate = o.accumulate;
     const Out* const bias = o.bias;
@@ -57,8 +82,8 @@ struct GemmEpilogue {
         V h = l.load(s) * alpha;
         if (accumulate) h += l.load(to);
         if (bias) h += l.load(bias);
-        if (pre) l.store(pre, h);
-        l.store(to, activate<f>(h));
+        if (pre) put(l, pre, h);
+        put(l, to, activate<f>(h));
       });
     }
   }

@@ -5,6 +5,7 @@
 //
 //   sliver   [units][W]       W lines side by side, W two vectors wide: the right operand
 //   rows     [lines][stride]  units side by side: the left operand, where its own memory isn't like that already
+//   panel    [units + 1][P]   P lines side by side, a register tile's rows: the left operand of memory contiguous across the lines
 //
 // Either comes from memory contiguous in k or across the lines: where source and destination disagree, N×N units are
 // transposed in registers.
@@ -18,6 +19,9 @@ namespace fg::inline FRAMEGRAD_ABI::cpu {
 using Pair = std::uint32_t;
 
 template <class U> inline constexpr int kUnitDepth = std::is_same_v<U, Pair> ? 2 : 1;
+
+/// Lines of a panel, with vectors of B bytes.
+template <int B> inline constexpr int kPanel = B == 64 ? 12 : B == 32 ? 6 : 4;
 
 /// X[line, k] = data[line·line_stride + k·k_stride], k in [0, depth).
 template <class T>
@@ -152,6 +156,25 @@ struct PackRows {
     }
     for (Index i = lines; i < filled; ++i)
       for (Index u = 0; u < units; u += N) detail::store_all(to + i * stride + u, V(U(0)));
+  }
+};
+
+/// Units [first, first + units) of lines [line, line + lines) as panels one behind the other. Each unit is stored by whole vectors,
+/// the next over what they leave behind it: hence a panel's room for one unit more.
+template <class T, class U>
+struct PackPanels {
+  template <int B>
+  FRAMEGRAD_INLINE static void run(Operand<T> x, Index line, Index lines, Index first, Index units, U* to) {
+    using V = Vec<U, B>;
+    constexpr int N = V::lanes, P = kPanel<B>;
+    for (Index u = 0; u < units; ++u) {
+      const T* const from = x.data + line * x.line_stride + (first + u) * x.k_stride;
+      for (Index i = 0; i < lines; i += P) {
+        const Index left = x.lines - line - i;
+        for (int j = 0; j < P && j < left; j += N)
+          detail::store_all(to + i * (units + 1) + u * P + j, Lanes<V>{i + j, left - j < N ? int(left - j) : N}.load(from));
+      }
+    }
   }
 };
 

@@ -1,8 +1,9 @@
 // The register tiles of gemm: R rows by two vectors of the result stay in registers while k runs.
 //
-//   c[r, :] += Σ_u a[r, u]·b[u, :]       a by rows of units, b a packed sliver, c [R, 2·lanes]
+//   c[r, :] = start[r, :] + Σ_u a[r, u]·b[u, :]       b a packed sliver, c [R, 2·lanes]
 //
 // R leaves room for the two vectors of b and one of a beside 2·R sums: 12 of 32 registers' worth, 6 or 4 of 16's.
+// a lies by rows of units, or packed by panels of R rows (gemm_pack.hpp).
 #pragma once
 
 #include <framegrad/cpu/dispatch.hpp>
@@ -10,20 +11,23 @@
 
 namespace fg::inline FRAMEGRAD_ABI::cpu {
 
-namespace detail {
+/// The left operand as a tile reads it: rows `stride` bytes apart, or panels.
+struct LeftRows {
+  const char* data;
+  Index stride;
+  bool panels;
+};
 
-/// Calls tile.run<R>(a, b, c) over a block: every sliver meets all rows while it is in the first-level cache.
-/// What R doesn't divide goes in tiles of Rest rows and then of one.
-template <int R, int Rest, class U, class A, class Tile>
-FRAMEGRAD_INLINE void each_tile(Index rows, Index slivers, Index units, int width, const char* a, Index a_stride, const U* b, A* c, Index ldc,
-                                Tile tile) {
-  for (Index j = 0; j < slivers; ++j, b += units * width, c += width) {
-    Index i = 0;
-    for (; i + R <= rows; i += R) tile.template run<R>(a + i * a_stride, b, c + i * ldc);
-    for (; i + Rest <= rows; i += Rest) tile.template run<Rest>(a + i * a_stride, b, c + i * ldc);
-    for (; i < rows; ++i) tile.template run<1>(a + i * a_stride, b, c + i * ldc);
-  }
-}
+/// Where sums begin and where they go. Without `from` they begin at zero; from_stride 0 begins all rows alike.
+template <class A>
+struct Sums {
+  const A* from;
+  Index from_stride;
+  A* to;
+  Index to_stride;
+};
+
+namespace detail {
 
 template <class U>
 FRAMEGRAD_INLINE U unit_at(const char* p) {
@@ -32,94 +36,123 @@ FRAMEGRAD_INLINE U unit_at(const char* p) {
   return u;
 }
 
-template <class U, int B>
+/// The sums in registers are bare vectors: g++ 12 keeps a copy of a struct of them on the stack, and stores it in every step.
+template <class U, int B, int R, bool panels>
 struct FmaTile {
-  Index units, a_stride, ldc;  // a_stride in bytes
-  bool add;
-
-  template <int R>
-  FRAMEGRAD_INLINE void run(const char* a, const U* b, U* c) const {
+  FRAMEGRAD_INLINE static void run(Index units, const char* a, Index stride, const U* b, const Sums<U>& s) {
     using V = Vec<U, B>;
-    constexpr int N = V::lanes;
-    V sum[R][2];
+    using N = typename V::Native;
+    constexpr int P = kPanel<B>, groups = (R + 3) / 4;
+    N sum[R][2];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-      sum[r][0] = add ? load_all<V>(c + r * ldc) : V(U(0));
-      sum[r][1] = add ? load_all<V>(c + r * ldc + N) : V(U(0));
+      sum[r][0] = s.from ? load_all<V>(s.from + r * s.from_stride).v : N{};
+      sum[r][1] = s.from ? load_all<V>(s.from + r * s.from_stride + V::lanes).v : N{};
     }
-    for (Index u = 0; u < units; ++u, b += 2 * N, a += sizeof(U)) {
-      const V b0 = load_all<V>(b), b1 = load_all<V>(b + N);
+    // Four rows share a pointer, for want of registers: at it, one, two and three strides behind.
+    const char* row[groups];
+#pragma GCC unroll 4
+    for (int g = 0; g < groups; ++g) {
+      row[g] = a + 4 * g * stride;
+      __asm__("" : "+r"(row[g]));
+    }
+    const Index stride3 = 3 * stride;
+    for (Index u = 0; u < units; ++u, b += 2 * V::lanes) {
+      N b0, b1;
+      __builtin_memcpy(&b0, b, sizeof b0);
+      __builtin_memcpy(&b1, b + V::lanes, sizeof b1);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const V x(unit_at<U>(a + r * a_stride));
-        sum[r][0] = fma(x, b0, sum[r][0]);
-        sum[r][1] = fma(x, b1, sum[r][1]);
+        const char* const at = panels ? a + r * sizeof(U) : row[r / 4] + (r % 4 == 3 ? stride3 : r % 4 * stride);
+        const N x = V(unit_at<U>(at)).v;
+        sum[r][0] = x * b0 + sum[r][0];
+        sum[r][1] = x * b1 + sum[r][1];
+      }
+      if constexpr (panels) {
+        a += P * sizeof(U);
+      } else {
+#pragma GCC unroll 4
+        for (int g = 0; g < groups; ++g) row[g] += sizeof(U);
       }
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-      store_all(c + r * ldc, sum[r][0]);
-      store_all(c + r * ldc + N, sum[r][1]);
+      __builtin_memcpy(s.to + r * s.to_stride, &sum[r][0], sizeof(N));
+      __builtin_memcpy(s.to + r * s.to_stride + V::lanes, &sum[r][1], sizeof(N));
     }
   }
 };
 
+/// Tile<R> over all rows: what R doesn't divide goes in tiles of Rest rows and then of one. P: rows of a panel.
+template <int R, int Rest, int P, bool panels, template <int, bool> class Tile, class U, class A>
+FRAMEGRAD_INLINE void each_tile(Index rows, Index units, const LeftRows& a, const U* b, const Sums<A>& s) {
+  const auto a_at = [&](Index i) FRAMEGRAD_LAMBDA { return a.data + (panels ? (i / P * P * (units + 1) + i % P) * Index(sizeof(U)) : i * a.stride); };
+  const auto sums_at = [&](Index i) FRAMEGRAD_LAMBDA {
+    return Sums<A>{s.from ? s.from + i * s.from_stride : nullptr, s.from_stride, s.to + i * s.to_stride, s.to_stride};
+  };
+  Index i = 0;
+  for (; i + R <= rows; i += R) Tile<R, panels>::run(units, a_at(i), a.stride, b, sums_at(i));
+  for (; i + Rest <= rows; i += Rest) Tile<Rest, panels>::run(units, a_at(i), a.stride, b, sums_at(i));
+  for (; i < rows; ++i) Tile<1, panels>::run(units, a_at(i), a.stride, b, sums_at(i));
+}
+
 }  // namespace detail
 
-/// c[rows, slivers·W] (+)= a[rows, units]·b, with `add` onto what c holds.
+/// sums[rows, W] of a[rows, units]·b, b one sliver, which stays in the first-level cache while it meets all rows.
 template <class U>
 struct FmaBlock {
   template <int B>
-  FRAMEGRAD_INLINE static void run(Index rows, Index slivers, Index units, const char* a, Index a_stride, const U* b, U* c, Index ldc, bool add) {
-    constexpr int R = B == 64 ? 12 : B == 32 ? 6 : 4;
-    detail::each_tile<R, (B == 64 ? 4 : 2)>(rows, slivers, units, 2 * Vec<U, B>::lanes, a, a_stride, b, c, ldc,
-                                            detail::FmaTile<U, B>{units, a_stride, ldc, add});
+  FRAMEGRAD_INLINE static void run(Index rows, Index units, const LeftRows& a, const U* b, const Sums<U>& s) {
+    constexpr int R = kPanel<B>, Rest = B == 64 ? 4 : 2;
+    if (a.panels) detail::each_tile<R, Rest, R, true, Of<B>::template Tile>(rows, units, a, b, s);
+    else detail::each_tile<R, Rest, R, false, Of<B>::template Tile>(rows, units, a, b, s);
   }
+
+ private:
+  template <int B>
+  struct Of {
+    template <int R, bool panels> using Tile = detail::FmaTile<U, B, R, panels>;
+  };
 };
 
 #if defined(__x86_64__)
 namespace detail {
 
-template <int R>
-[[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]] void dot_tile(Index units, const char* a, Index a_stride, const Pair* b, float* c,
-                                                                             Index ldc, bool add) {
-  using V = Vec<float, 64>;
-  using P = Vec<Pair, 64>;
-  constexpr int N = V::lanes;
-  V sum[R][2];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-    sum[r][0] = add ? load_all<V>(c + r * ldc) : V(0);
-    sum[r][1] = add ? load_all<V>(c + r * ldc + N) : V(0);
-  }
-  for (Index u = 0; u < units; ++u, b += 2 * N, a += sizeof(Pair)) {
-    const P b0 = load_all<P>(b), b1 = load_all<P>(b + N);
+template <int R, bool>
+struct DotTile {
+  [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]] static void run(Index units, const char* a, Index stride, const Pair* b,
+                                                                                     const Sums<float>& s) {
+    using V = Vec<float, 64>;
+    using P = Vec<Pair, 64>;
+    constexpr int N = V::lanes;
+    V sum[R][2];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-      const P x(unit_at<Pair>(a + r * a_stride));
-      __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum[r][0].v) : "v"(x.v), "v"(b0.v));
-      __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum[r][1].v) : "v"(x.v), "v"(b1.v));
+      sum[r][0] = s.from ? load_all<V>(s.from + r * s.from_stride) : V(0);
+      sum[r][1] = s.from ? load_all<V>(s.from + r * s.from_stride + N) : V(0);
+    }
+    for (Index u = 0; u < units; ++u, b += 2 * N, a += sizeof(Pair)) {
+      const P b0 = load_all<P>(b), b1 = load_all<P>(b + N);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) {
+        const P x(unit_at<Pair>(a + r * stride));
+        __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum[r][0].v) : "v"(x.v), "v"(b0.v));
+        __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum[r][1].v) : "v"(x.v), "v"(b1.v));
+      }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      store_all(s.to + r * s.to_stride, sum[r][0]);
+      store_all(s.to + r * s.to_stride + N, sum[r][1]);
     }
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-    store_all(c + r * ldc, sum[r][0]);
-    store_all(c + r * ldc + N, sum[r][1]);
-  }
-}
-
-struct DotTile {
-  Index units, a_stride, ldc;
-  bool add;
-  template <int R>
-  FRAMEGRAD_INLINE void run(const char* a, const Pair* b, float* c) const { dot_tile<R>(units, a, a_stride, b, c, ldc, add); }
 };
 
 }  // namespace detail
 
-/// The same over pairs, by AVX512-BF16's dot product.
-inline void dot_block(Index rows, Index slivers, Index units, const char* a, Index a_stride, const Pair* b, float* c, Index ldc, bool add) {
-  detail::each_tile<12, 4>(rows, slivers, units, 32, a, a_stride, b, c, ldc, detail::DotTile{units, a_stride, ldc, add});
+/// The same over pairs, by AVX512-BF16's dot product; a by rows.
+inline void dot_block(Index rows, Index units, const LeftRows& a, const Pair* b, const Sums<float>& s) {
+  detail::each_tile<12, 4, 12, false, detail::DotTile>(rows, units, a, b, s);
 }
 #endif
 
