@@ -131,7 +131,9 @@ template <class T, int R>
 Tensor<T, R> attention(const Tensor<T, R>& q, const Tensor<T, R>& k, const Tensor<T, R>& v, Index heads, const AttentionOptions<T>& o = {}) {
   static_assert(R >= 2 && R <= 4, "attention takes up to two leading axes: rearrange the others into them");
   const auto in_one_piece = [](const Tensor<T, R>& t) { return t.stride(-1) == 1 || t.size(-1) == 1 ? t : contiguous(t); };
-  return apply<ops::Attention<T>>({heads, o.scale}, {in_one_piece(q), in_one_piece(k), in_one_piece(v), o.key_lengths, o.bias, o.mask});
+  std::optional<Tensor<std::int32_t>> lengths = o.key_lengths;
+  if (lengths && !lengths->is_row_major()) lengths = Tensor<std::int32_t>(row_major_copy(*lengths));
+  return apply<ops::Attention<T>>({heads, o.scale}, {in_one_piece(q), in_one_piece(k), in_one_piece(v), lengths, o.bias, o.mask});
 }
 
 }  // namespace fg::inline FRAMEGRAD_ABI
