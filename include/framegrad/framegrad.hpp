@@ -12,6 +12,7 @@
 #include <framegrad/core/print.hpp>
 #include <framegrad/core/random.hpp>
 #include <framegrad/core/random_state.hpp>
+#include <framegrad/core/random_tensor.hpp>
 #include <framegrad/core/shape.hpp>
 #include <framegrad/core/storage.hpp>
 #include <framegrad/core/tensor.hpp>
