@@ -1,8 +1,6 @@
 // Random numbers: Philox against its published vectors, the generator against values that PyTorch gave for the same seeds.
 #include <gtest/gtest.h>
 
-#include <framegrad/core/random_tensor.hpp>
-
 #include <algorithm>
 #include <numeric>
 #include <set>
@@ -10,6 +8,7 @@
 
 #include <framegrad/core/philox.hpp>
 #include <framegrad/core/random.hpp>
+#include <framegrad/core/random_tensor.hpp>
 
 namespace {
 
@@ -200,16 +199,16 @@ TEST(Generator, EachThreadHasItsOwnDefault) {
 
 // torch.manual_seed(7); torch.randn(2, 3); torch.rand(4, dtype=torch.float64); torch.randint(0, 10, (5,)); torch.randperm(6)
 TEST(RandomTensors, SpendTheGeneratorAsPyTorchDoes) {
-  Generator g(7);
-  const auto a = randn<float>({2, 3}, g);
+  fg::Generator g(7);
+  const auto a = fg::randn<float>({2, 3}, g);
   const float normals[] = {-0.1467950940132141f, 0.7861412763595581f, 0.9468216300010681f, -1.1143440008163452f, 1.6907901763916016f, -0.8948279023170471f};
   for (int i = 0; i < 6; ++i) EXPECT_NEAR(a.data()[i], normals[i], 1e-6f);
-  const auto b = rand<double>({4}, g);
+  const auto b = fg::rand<double>({4}, g);
   EXPECT_NEAR(b(3), 0.7593572272132831, 1e-15);
-  const auto c = randint(0, 10, {5}, g);
+  const auto c = fg::randint(0, 10, {5}, g);
   const std::int64_t whole[] = {6, 0, 5, 1, 8};
   for (int i = 0; i < 5; ++i) EXPECT_EQ(c(i), whole[i]);
-  const auto d = randperm(6, g);
+  const auto d = fg::randperm(6, g);
   const std::int64_t order[] = {2, 4, 5, 3, 1, 0};
   for (int i = 0; i < 6; ++i) EXPECT_EQ(d(i), order[i]);
 }
