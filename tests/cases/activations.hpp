@@ -19,6 +19,7 @@ namespace fg::test {
 /// What activations, and functions with a number, are tried at.
 struct ActivationShapes {
   static inline const Cases correct = {{{3, 70}}, {{1, 7}}, {{2, 0}}};  // not one number alone: left of 0, GELU is a small difference of large ones
+  static inline const Cases threads = {{{300, 700}}};
   static inline const Cases timed = {{{4096, 1152}}};
   static double terms(const Shapes&) { return 1; }
   static double bytes(const Shapes& s, int item) { return 2.0 * item * double(count(s[0])); }  // x in, y out

@@ -18,6 +18,7 @@ namespace fg::test {
 struct BinaryShapes {
   static inline const Cases correct = {{{3, 5, 33}, {3, 5, 33}}, {{3, 5, 33}, {1, 1, 33}}, {{1, 5, 1}, {2, 1, 7}}, {{2, 3, 1}, {2, 3, 70}}, {{1, 1, 1}, {1, 1, 1}}};
   static inline const Cases reject = {{{3, 5, 4}, {3, 5, 5}}, {{2, 1, 4}, {3, 1, 4}}};
+  static inline const Cases threads = {{{30, 40, 300}, {30, 40, 300}}, {{30, 40, 300}, {1, 1, 300}}, {{30, 40, 1}, {1, 40, 300}}};
   static inline const Cases timed = {{{1, 4096, 1152}, {1, 4096, 1152}}, {{1, 4096, 1152}, {1, 1, 1152}}};
   static double terms(const Shapes& s) { return double(std::max(count(s[0]), count(s[1]))); }
   static double bytes(const Shapes& s, int item) { return item * (2.0 * double(count(s[0])) + double(count(s[1]))); }
