@@ -102,12 +102,12 @@ inline Work gradient_of(Run r) {
     *dy = r.forward(r.inputs);
   };
   const auto run = [dy, r] {
-    const auto upstream = std::make_shared<Upstream>(std::move(*dy));
-    *dy = {};
-    upstream->add_edge(r.forward(r.inputs));
+    const fg::AnyTensor y = r.forward(r.inputs);
+    const auto upstream = std::make_shared<Upstream>(std::move(*dy));  // after y's node: a node is younger than what it follows
+    upstream->add_edge(y);
     fg::AnyTensor end = fg::scalar(1.0f);
     upstream->add_output(end);
-    fg::grad(end, r.inputs);
+    for (const auto& d : fg::grad(end, r.inputs)) fg::check<fg::GradError>(d.defined(), "bench", "an input got no gradient");
   };
   return {run, before};
 }
@@ -127,14 +127,19 @@ inline double timed(const Work& w) {
   return now_s() - begin;
 }
 
-/// The median time of a run in seconds, over about `seconds` of them, at least one; those before it fill the allocator's pool.
-inline double median_time(const Work& w, double seconds, int before = 2) {
+/// Seconds of a run. The fastest tells what the code can do, also where others take the processors away.
+struct Times {
+  double median, best;
+};
+
+/// Of about `seconds` of runs, at least one; those before it fill the allocator's pool.
+inline Times time_of(const Work& w, double seconds, int before = 2) {
   for (int i = 0; i < before; ++i) timed(w);
   std::vector<double> times;
   for (const double begin = now_s(); times.empty() || now_s() - begin < seconds;) times.push_back(timed(w));
   std::sort(times.begin(), times.end());
   const std::size_t n = times.size();
-  return n % 2 ? times[n / 2] : (times[n / 2 - 1] + times[n / 2]) / 2;
+  return {n % 2 ? times[n / 2] : (times[n / 2 - 1] + times[n / 2]) / 2, times[0]};
 }
 
 }  // namespace bench

@@ -44,7 +44,7 @@ void run_bench(double seconds) {
   bench::for_types([](auto t) { add_rows<decltype(t)>(); });
   catch_interrupts();
   for (const auto& row : bench::rows()) {
-    const double median = bench::median_time(row.prepare(), seconds);
+    const double median = bench::time_of(row.prepare(), seconds).median;
     const bool memory = row.bound == Bound::memory;
     std::printf("  %-24s %-5s %-18s %7.2f ms %7.1f %s  %3.0f %% of %s\n", row.name.c_str(), row.type(), row.shape.c_str(), median * 1e3, row.amount / median * 1e-9, memory ? "GB/s   " : "GFLOP/s",
                 100 * row.share(peaks, median), memory ? "copying" : row.dtype == fg::Dtype::bf16 ? "bf16 products" : "FMA");
