@@ -9,8 +9,8 @@
 //     for each sliver, for each few rows of A          a register tile (gemm_tile.hpp, gemm_amx.hpp)
 //
 // float and double, and half and bf16 widened to float while packing, go by FMA; bf16 by pairs where the processor
-// multiplies pairs. A is read where it lies if k is contiguous. The sums of a block that needs an epilogue, a
-// conversion or more columns than C has stand in a scratch first.
+// multiplies pairs. A is read where it lies if k is contiguous. Sums that need an epilogue, a conversion or more columns
+// than C has stand in a scratch first: those of the last block of k in one of the first-level cache. A bias alone is what sums begin at.
 //
 // The order of a sum depends on k and the instruction set alone: equal bits for any number of threads.
 #pragma once
@@ -78,7 +78,8 @@ GemmPlan gemm_plan(Index m, Index n, Index k) {
   // Blocks of about 192×384: sums, slivers and rows stay in a second-level cache of 1 MiB. Smaller ones if there are few.
   const Index row_unit = p.tiles ? 32 : bytes == 64 ? 12 : bytes == 32 ? 6 : 4;
   p.sliver_block = p.slivers < 384 / p.width ? p.slivers : 384 / p.width;
-  p.row_block = round_up(192, row_unit);
+  // Rows in one block if they are few: each block packs B for itself then.
+  p.row_block = round_up(m > 400 ? 192 : m, row_unit);
   const Index wanted = 2 * threads();
   const Index columns = ceil_div(p.slivers, p.sliver_block);
   if (ceil_div(m, p.row_block) * columns < wanted) {
@@ -90,8 +91,8 @@ GemmPlan gemm_plan(Index m, Index n, Index k) {
 }
 
 template <class T, class U, class Out>
-void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, const U* packed, Index row, Index sliver, const accum_t<T>* begin,
-                Out* c, Index ldc, const GemmOptions<Out>& o) {
+void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, const U* packed, Index row, Index sliver,
+                const accum_t<T>* begin, Out* c, Index ldc, const GemmOptions<Out>& o) {
   using A = accum_t<T>;
   constexpr int D = kUnitDepth<U>;
   const Index rows = a.lines - row < p.row_block ? a.lines - row : p.row_block;
@@ -152,10 +153,9 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, con
         if constexpr (std::is_same_v<U, Pair>) {
 #if defined(__x86_64__)
           if (p.tiles) {
-            const Index ahead = (32 + slivers - 1) / slivers;  // of the next rows, by each tile
-            const bool more = i + 32 + j * ahead < rows_filled;
-            amx_strip(count, units_filled, left.data + i * left.stride, left.stride, here, s.from, s.from_stride, s.to, s.to_stride,
-                      left.data + (i + 32 + j * ahead) * left.stride, more ? int(ahead) : 0);
+            AmxAhead ahead;
+            if (i + step < rows_filled) ahead = amx_next_rows(left.data + (i + step) * left.stride, left.stride, slivers, j);
+            amx_strip(count, units_filled, left.data + i * left.stride, left.stride, here, s.from, s.from_stride, s.to, s.to_stride, ahead);
           } else {
             dot_block(rows, units, left, here, s);
           }
@@ -167,7 +167,9 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, con
         GemmOptions<Out> end = o;
         if (o.bias) end.bias += column + at;
         if (o.pre_activation) end.pre_activation += (row + i) * ldc + column + at;
-        dispatch<GemmEpilogue<A, Out, std::is_same_v<U, Pair> && std::is_same_v<Out, bf16>>>(rows_here, columns_here, static_cast<const A*>(last), last_stride, c + i * ldc + at, ldc, end);
+        constexpr bool has_bf16 = std::is_same_v<U, Pair> && std::is_same_v<Out, bf16>;
+        dispatch<GemmEpilogue<A, Out, has_bf16>>(rows_here, columns_here, static_cast<const A*>(last), last_stride,
+                                                 c + i * ldc + at, ldc, end);
       }
     }
   }

@@ -12,6 +12,13 @@ namespace fg::inline FRAMEGRAD_ABI::cpu {
 
 inline constexpr int kAmxRows = 32, kAmxUnits = 16;
 
+/// What a tile fetches into the caches meanwhile: in each step a line of `rows` rows, `stride` bytes apart.
+/// The next tile takes the next rows.
+struct AmxAhead {
+  const char* data = nullptr;
+  Index rows = 0, stride = 0;
+};
+
 namespace detail {
 
 struct TileConfig {  // LDTILECFG's 64 bytes
@@ -21,8 +28,8 @@ struct TileConfig {  // LDTILECFG's 64 bytes
 };
 static_assert(sizeof(TileConfig) == 64);
 
-[[gnu::target("amx-tile,amx-bf16")]] inline void amx_tile(Index units, const char* a, Index a_stride, const Pair* b, const float* from, Index from_stride,
-                                                          float* c, Index ldc, const char* ahead, int rows_ahead) {
+[[gnu::target("amx-tile,amx-bf16")]] inline void amx_tile(Index units, const char* a, Index a_stride, const Pair* b, const float* from,
+                                                          Index from_stride, float* c, Index ldc, const AmxAhead& ahead) {
   constexpr Index b_stride = 128;  // bytes of a sliver's row
   if (from) {
     __asm__ volatile(
@@ -36,7 +43,7 @@ static_assert(sizeof(TileConfig) == 64);
   }
   const char* a2 = a + 16 * a_stride;
   for (Index u = 0; u < units; u += kAmxUnits, a += 64, a2 += 64, b += kAmxUnits * 32) {
-    for (int r = 0; r < rows_ahead; ++r) __builtin_prefetch(ahead + r * a_stride + u * 4);
+    for (Index r = 0; r < ahead.rows; ++r) __builtin_prefetch(ahead.data + r * ahead.stride + u * 4);
     __asm__ volatile(
         "tileloadd (%0,%3,1), %%tmm4\n\t"
         "tileloadd (%2,%4,1), %%tmm6\n\t"
@@ -66,23 +73,26 @@ static_assert(sizeof(TileConfig) == 64);
 [[gnu::target("amx-tile")]] inline void amx_end() { __asm__ volatile("tilerelease" : : : "memory"); }
 
 /// c[32, slivers·32] = from + a·b, from nothing if it is null; units a multiple of 16. a_stride in bytes.
-/// Each tile fetches the next rows_ahead of the rows at `ahead` meanwhile, a line of each in a step.
-[[gnu::target("amx-tile,amx-bf16")]] inline void amx_strip(Index slivers, Index units, const char* a, Index a_stride, const Pair* b, const float* from,
-                                                           Index from_stride, float* c, Index ldc, const char* ahead, int rows_ahead) {
-  for (Index j = 0; j < slivers; ++j)
-    detail::amx_tile(units, a, a_stride, b + j * units * 32, from ? from + j * 32 : nullptr, from_stride, c + j * 32, ldc,
-                     ahead + j * rows_ahead * a_stride, rows_ahead);
+[[gnu::target("amx-tile,amx-bf16")]] inline void amx_strip(Index slivers, Index units, const char* a, Index a_stride, const Pair* b,
+                                                           const float* from, Index from_stride, float* c, Index ldc, AmxAhead ahead) {
+  for (Index j = 0; j < slivers; ++j, ahead.data += ahead.rows * ahead.stride)
+    detail::amx_tile(units, a, a_stride, b + j * units * 32, from ? from + j * 32 : nullptr, from_stride, c + j * 32, ldc, ahead);
+}
+
+/// The rows at `next` of a block whose rows meet `slivers` slivers, fetched by a strip's tiles from sliver `first` on.
+inline AmxAhead amx_next_rows(const char* next, Index a_stride, Index slivers, Index first) {
+  const Index rows = (kAmxRows + slivers - 1) / slivers;
+  return {next + first * rows * a_stride, rows, a_stride};
 }
 
 /// c[rows, slivers·32] (+)= a·b; rows a multiple of 32.
-[[gnu::target("amx-tile,amx-bf16")]] inline void amx_block(Index rows, Index slivers, Index units, const char* a, Index a_stride, const Pair* b,
-                                                           float* c, Index ldc, bool add) {
+[[gnu::target("amx-tile,amx-bf16")]] inline void amx_block(Index rows, Index slivers, Index units, const char* a, Index a_stride,
+                                                           const Pair* b, float* c, Index ldc, bool add) {
   amx_begin();
-  const int rows_ahead = int((kAmxRows + slivers - 1) / slivers);
   for (Index i = 0; i < rows; i += kAmxRows) {
     float* const to = c + i * ldc;
-    amx_strip(slivers, units, a + i * a_stride, a_stride, b, add ? to : nullptr, ldc, to, ldc, a + (i + kAmxRows) * a_stride,
-              i + kAmxRows < rows ? rows_ahead : 0);
+    const AmxAhead ahead = i + kAmxRows < rows ? amx_next_rows(a + (i + kAmxRows) * a_stride, a_stride, slivers, 0) : AmxAhead{};
+    amx_strip(slivers, units, a + i * a_stride, a_stride, b, add ? to : nullptr, ldc, to, ldc, ahead);
   }
   amx_end();
 }

@@ -30,7 +30,17 @@ struct Operand {
   Index lines, depth, line_stride, k_stride;
 };
 
+/// Memory read in runs shorter than a page is fetched so many rows ahead: the processor doesn't guess those on the next page.
+inline constexpr Index kRowsAhead = 12;
+
 namespace detail {
+
+template <class T>
+FRAMEGRAD_INLINE void fetch_row(const Operand<T>& x, Index line, Index count, Index k) {
+  if (x.line_stride != 1 || k >= x.depth) return;
+  const char* const p = reinterpret_cast<const char*>(x.data + line + k * x.k_stride);
+  for (Index i = 0; i < count * Index(sizeof(T)); i += 64) __builtin_prefetch(p + i, 0, 2);
+}
 
 template <int Step, class V, int... I>
 FRAMEGRAD_INLINE void exchange(V& a, V& b, std::integer_sequence<int, I...>) {
@@ -119,6 +129,7 @@ struct PackSlivers {
     } else {  // unit by unit, so that memory is read in long runs
       for (Index u = 0; u < units; ++u) {
         const bool inside = (first + u) * kUnitDepth<U> < x.depth;
+        for (int d = 0; d < kUnitDepth<U>; ++d) detail::fetch_row(x, line, lines, (first + u) * kUnitDepth<U> + d + kRowsAhead);
         for (Index i = 0; i < lines; i += N) {
           const int count = inside ? lines_at(line + i) : 0;
           detail::store_all(to + i / W * W * units + u * W + i % W, count ? detail::across_lines<V>(x, first + u, line + i, count) : V(U(0)));
@@ -141,7 +152,9 @@ struct PackRows {
       for (Index i = 0; i < lines; ++i)
         for (Index u = 0; u < units; u += N) detail::store_all(to + i * stride + u, detail::along_k<V>(x, line + i, first + u));
     } else {
+      constexpr Index deep = N * kUnitDepth<U>;
       for (Index u = 0; u < units; u += N) {
+        for (Index d = 0; d < deep; ++d) detail::fetch_row(x, line, lines, first * kUnitDepth<U> + u * kUnitDepth<U> + deep + d);
         for (Index i = 0; i < lines; i += N) {
           const int count = lines - i < N ? int(lines - i) : N;
           V block[N];
@@ -168,6 +181,7 @@ struct PackPanels {
     using V = Vec<U, B>;
     constexpr int N = V::lanes, P = kPanel<B>;
     for (Index u = 0; u < units; ++u) {
+      detail::fetch_row(x, line, lines, first + u + kRowsAhead);
       const T* const from = x.data + line * x.line_stride + (first + u) * x.k_stride;
       for (Index i = 0; i < lines; i += P) {
         const Index left = x.lines - line - i;

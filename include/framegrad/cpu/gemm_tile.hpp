@@ -83,16 +83,21 @@ struct FmaTile {
   }
 };
 
-/// Tile<R> over all rows: what R doesn't divide goes in tiles of Rest rows and then of one. P: rows of a panel.
+/// Tile<R> over all rows: what R doesn't divide goes in tiles of Rest rows and then of two and one.
+/// P: rows of a panel.
 template <int R, int Rest, int P, bool panels, template <int, bool> class Tile, class U, class A>
 FRAMEGRAD_INLINE void each_tile(Index rows, Index units, const LeftRows& a, const U* b, const Sums<A>& s) {
-  const auto a_at = [&](Index i) FRAMEGRAD_LAMBDA { return a.data + (panels ? (i / P * P * (units + 1) + i % P) * Index(sizeof(U)) : i * a.stride); };
+  const auto a_at = [&](Index i) FRAMEGRAD_LAMBDA {
+    return a.data + (panels ? (i / P * P * (units + 1) + i % P) * Index(sizeof(U)) : i * a.stride);
+  };
   const auto sums_at = [&](Index i) FRAMEGRAD_LAMBDA {
     return Sums<A>{s.from ? s.from + i * s.from_stride : nullptr, s.from_stride, s.to + i * s.to_stride, s.to_stride};
   };
   Index i = 0;
   for (; i + R <= rows; i += R) Tile<R, panels>::run(units, a_at(i), a.stride, b, sums_at(i));
   for (; i + Rest <= rows; i += Rest) Tile<Rest, panels>::run(units, a_at(i), a.stride, b, sums_at(i));
+  if constexpr (Rest > 2)
+    for (; i + 2 <= rows; i += 2) Tile<2, panels>::run(units, a_at(i), a.stride, b, sums_at(i));
   for (; i < rows; ++i) Tile<1, panels>::run(units, a_at(i), a.stride, b, sums_at(i));
 }
 
@@ -120,8 +125,8 @@ namespace detail {
 
 template <int R, bool>
 struct DotTile {
-  [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]] static void run(Index units, const char* a, Index stride, const Pair* b,
-                                                                                     const Sums<float>& s) {
+  [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]]
+  static void run(Index units, const char* a, Index stride, const Pair* b, const Sums<float>& s) {
     using V = Vec<float, 64>;
     using P = Vec<Pair, 64>;
     constexpr int N = V::lanes;
