@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
   CLI::App app{"framegrad trains and samples text-to-video models, and looks into their files.\nEach command has its own --help."};
   app.set_version_flag("--version", fg::kVersion);
   app.require_subcommand(1);
+  app.fallthrough();  // --threads may stand after the command too
   app.get_formatter()->column_width(34);
   int threads = 0;
   app.add_option("--threads", threads, "threads to compute with; 0: one per processor")->capture_default_str();
