@@ -18,15 +18,15 @@
 namespace fg::inline FRAMEGRAD_ABI {
 
 struct TrainConfig {
-  Index steps = 20000;
-  LrSchedule lr{LrSchedule::Curve::cosine, 1.5e-3, 5e-5, 200, 20000};
+  Index steps = 30000;
+  LrSchedule lr{LrSchedule::Curve::cosine, 8e-4, 5e-5, 200, 29800};  // moving shapes diverged at 1.5e-3
   AdamWOptions adamw;
-  double clip = 1.0;                // global gradient norm; 0: no clipping
+  double clip = 0.2;                // global gradient norm; 0: no clipping
   double ema = 0.999;
   Index batch = 16;                 // films a step
   Index still_batch = 256;          // stills a step
   Index stills_first = 2500;        // steps at the start that are stills alone
-  double still_share = 0.3;         // of the steps after
+  double still_share = 0.15;        // of the steps after
   double still_shift = 4;           // of the times of stills, which show less of their content than films at the same noise
   double caption_dropout = 0.1;
   Index accumulate = 1;             // batches a step
