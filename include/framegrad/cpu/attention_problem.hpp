@@ -1,6 +1,7 @@
 // What attention is asked for: sizes, strided views, masks and bias, and how the work is cut into blocks.
 #pragma once
 
+#include <framegrad/core/parallel.hpp>
 #include <framegrad/cpu/attention_panel.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cpu {
