@@ -12,28 +12,11 @@
 #include <framegrad/ops/relu.hpp>
 #include <framegrad/ops/silu.hpp>
 
-#include "op_case.hpp"
+#include "pointwise_case.hpp"
 
 namespace fg::test {
 
-/// What activations, and functions with a number, are tried at.
-struct ActivationShapes {
-  static inline const Cases correct = {{{3, 70}}, {{1, 7}}, {{2, 0}}};  // not one number alone: left of 0, GELU is a small difference of large ones
-  static inline const Cases threads = {{{300, 700}}};
-  static inline const Cases timed = {{{4096, 1152}}};
-  static double terms(const Shapes&) { return 1; }
-  static double bytes(const Shapes& s, int item) { return 2.0 * item * double(count(s[0])); }  // x in, y out
-};
-
-template <class F>
-Tensor<double, 2> each(const Tensor<double, 2>& x, F f) {
-  const auto y = empty<double>({x.size(0), x.size(1)});
-  for (Index i = 0; i < x.size(0); ++i)
-    for (Index j = 0; j < x.size(1); ++j) y(i, j) = f(x(i, j));
-  return y;
-}
-
-struct SiluCase : ActivationShapes {
+struct SiluCase : PointwiseShapes {
   static constexpr std::string_view name = "silu";
   template <class T>
   static auto run(Tensor<T, 2> x) { return silu(x); }
@@ -41,7 +24,7 @@ struct SiluCase : ActivationShapes {
   static double input(int which, Index i) { return uniform(which, i, -4, 4); }
 };
 
-struct ReluCase : ActivationShapes {
+struct ReluCase : PointwiseShapes {
   static constexpr std::string_view name = "relu";
   template <class T>
   static auto run(Tensor<T, 2> x) { return relu(x); }
@@ -49,7 +32,7 @@ struct ReluCase : ActivationShapes {
   static double input(int which, Index i) { return 4 * distinct(which, i); }
 };
 
-struct GeluCase : ActivationShapes {
+struct GeluCase : PointwiseShapes {
   static constexpr std::string_view name = "gelu";
   template <class T>
   static auto run(Tensor<T, 2> x) { return gelu(x); }
@@ -57,7 +40,7 @@ struct GeluCase : ActivationShapes {
   static double input(int which, Index i) { return uniform(which, i, -4, 4); }
 };
 
-struct GeluTanhCase : ActivationShapes {
+struct GeluTanhCase : PointwiseShapes {
   static constexpr std::string_view name = "gelu_tanh";
   template <class T>
   static auto run(Tensor<T, 2> x) { return gelu_tanh(x); }
@@ -65,7 +48,7 @@ struct GeluTanhCase : ActivationShapes {
   static double input(int which, Index i) { return uniform(which, i, -4, 4); }
 };
 
-struct AbsCase : ActivationShapes {
+struct AbsCase : PointwiseShapes {
   static constexpr std::string_view name = "abs";
   template <class T>
   static auto run(Tensor<T, 2> x) { return abs(x); }
@@ -73,7 +56,7 @@ struct AbsCase : ActivationShapes {
   static double input(int which, Index i) { return 4 * distinct(which, i); }
 };
 
-struct ClampCase : ActivationShapes {
+struct ClampCase : PointwiseShapes {
   static constexpr std::string_view name = "clamp";
   template <class T>
   static auto run(Tensor<T, 2> x) { return clamp(x, -0.503, 0.503); }
@@ -81,7 +64,7 @@ struct ClampCase : ActivationShapes {
   static double input(int which, Index i) { return distinct(which, i); }  // none of them within 0.001 of a kink
 };
 
-struct AffineCase : ActivationShapes {
+struct AffineCase : PointwiseShapes {
   static constexpr std::string_view name = "affine";
   template <class T>
   static auto run(Tensor<T, 2> x) { return affine(x, -0.75, 2); }
@@ -89,7 +72,7 @@ struct AffineCase : ActivationShapes {
   static double input(int which, Index i) { return uniform(which, i, -4, 4); }
 };
 
-struct PowWholeCase : ActivationShapes {
+struct PowWholeCase : PointwiseShapes {
   static constexpr std::string_view name = "pow_3";
   template <class T>
   static auto run(Tensor<T, 2> x) { return pow(x, 3); }
@@ -97,7 +80,7 @@ struct PowWholeCase : ActivationShapes {
   static double input(int which, Index i) { return uniform(which, i, -2, 2); }
 };
 
-struct PowNegativeCase : ActivationShapes {
+struct PowNegativeCase : PointwiseShapes {
   static constexpr std::string_view name = "pow_minus_2";
   template <class T>
   static auto run(Tensor<T, 2> x) { return pow(x, -2); }
@@ -105,7 +88,7 @@ struct PowNegativeCase : ActivationShapes {
   static double input(int which, Index i) { return uniform(which, i, 0.2, 3); }
 };
 
-struct PowBrokenCase : ActivationShapes {
+struct PowBrokenCase : PointwiseShapes {
   static constexpr std::string_view name = "pow_2_5";
   template <class T>
   static auto run(Tensor<T, 2> x) { return pow(x, 2.5); }

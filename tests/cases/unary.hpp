@@ -11,28 +11,11 @@
 #include <framegrad/ops/sqrt.hpp>
 #include <framegrad/ops/tanh.hpp>
 
-#include "op_case.hpp"
+#include "pointwise_case.hpp"
 
 namespace fg::test {
 
-/// What the functions of one number are tried at.
-struct UnaryShapes {
-  static inline const Cases correct = {{{3, 70}}, {{1, 7}}, {{2, 0}}};  // not one number alone: far out, a slope of tanh is a small difference of large ones
-  static inline const Cases threads = {{{300, 700}}};
-  static inline const Cases timed = {{{4096, 1152}}};
-  static double terms(const Shapes&) { return 1; }
-  static double bytes(const Shapes& s, int item) { return 2.0 * item * double(count(s[0])); }  // x in, y out
-};
-
-template <class F>
-Tensor<double, 2> each(const Tensor<double, 2>& x, F f) {
-  const auto y = empty<double>({x.size(0), x.size(1)});
-  for (Index i = 0; i < x.size(0); ++i)
-    for (Index j = 0; j < x.size(1); ++j) y(i, j) = f(x(i, j));
-  return y;
-}
-
-struct ExpCase : UnaryShapes {
+struct ExpCase : PointwiseShapes {
   static constexpr std::string_view name = "exp";
   template <class T>
   static auto run(Tensor<T, 2> x) { return exp(x); }
@@ -40,7 +23,7 @@ struct ExpCase : UnaryShapes {
   static double input(int which, Index i) { return uniform(which, i, -4, 4); }
 };
 
-struct LogCase : UnaryShapes {
+struct LogCase : PointwiseShapes {
   static constexpr std::string_view name = "log";
   template <class T>
   static auto run(Tensor<T, 2> x) { return log(x); }
@@ -48,7 +31,7 @@ struct LogCase : UnaryShapes {
   static double input(int which, Index i) { return uniform(which, i, 0.2, 3); }
 };
 
-struct SqrtCase : UnaryShapes {
+struct SqrtCase : PointwiseShapes {
   static constexpr std::string_view name = "sqrt";
   template <class T>
   static auto run(Tensor<T, 2> x) { return sqrt(x); }
@@ -56,7 +39,7 @@ struct SqrtCase : UnaryShapes {
   static double input(int which, Index i) { return uniform(which, i, 0.2, 3); }
 };
 
-struct RsqrtCase : UnaryShapes {
+struct RsqrtCase : PointwiseShapes {
   static constexpr std::string_view name = "rsqrt";
   template <class T>
   static auto run(Tensor<T, 2> x) { return rsqrt(x); }
@@ -64,7 +47,7 @@ struct RsqrtCase : UnaryShapes {
   static double input(int which, Index i) { return uniform(which, i, 0.2, 3); }
 };
 
-struct SinCase : UnaryShapes {
+struct SinCase : PointwiseShapes {
   static constexpr std::string_view name = "sin";
   template <class T>
   static auto run(Tensor<T, 2> x) { return sin(x); }
@@ -72,7 +55,7 @@ struct SinCase : UnaryShapes {
   static double input(int which, Index i) { return uniform(which, i, -4, 4); }
 };
 
-struct CosCase : UnaryShapes {
+struct CosCase : PointwiseShapes {
   static constexpr std::string_view name = "cos";
   template <class T>
   static auto run(Tensor<T, 2> x) { return cos(x); }
@@ -80,7 +63,7 @@ struct CosCase : UnaryShapes {
   static double input(int which, Index i) { return uniform(which, i, -4, 4); }
 };
 
-struct TanhCase : UnaryShapes {
+struct TanhCase : PointwiseShapes {
   static constexpr std::string_view name = "tanh";
   template <class T>
   static auto run(Tensor<T, 2> x) { return tanh(x); }
@@ -88,7 +71,7 @@ struct TanhCase : UnaryShapes {
   static double input(int which, Index i) { return uniform(which, i, -4, 4); }
 };
 
-struct SigmoidCase : UnaryShapes {
+struct SigmoidCase : PointwiseShapes {
   static constexpr std::string_view name = "sigmoid";
   template <class T>
   static auto run(Tensor<T, 2> x) { return sigmoid(x); }
