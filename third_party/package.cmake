@@ -1,5 +1,4 @@
 # cmake --install: headers, models beside them as <framegrad/models/…>, and the files that find_package(framegrad) reads.
-include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_DATADIR}/cmake/framegrad)
 
