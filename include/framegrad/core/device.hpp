@@ -22,6 +22,9 @@ struct Device {
 };
 
 inline constexpr Device kCpu{};
+/// The GPU of this index: tensors on it need a build with framegrad::cuda.
+constexpr Device cuda_device(int index = 0) { return {Device::Kind::cuda, std::int8_t(index)}; }
+
 inline constexpr Device kMeta{Device::Kind::meta, 0};
 
 }  // namespace fg::inline FRAMEGRAD_ABI

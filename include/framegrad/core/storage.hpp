@@ -16,16 +16,10 @@
 #include <unordered_map>
 #include <vector>
 
+#include <framegrad/core/backend.hpp>
 #include <framegrad/core/device.hpp>
-#include <framegrad/core/dtype.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
-
-struct MemoryUse {
-  Index used_bytes = 0;    // in live tensors
-  Index cached_bytes = 0;  // kept for reuse
-  Index peak_bytes = 0;    // highest used_bytes since the last reset_peak
-};
 
 class Allocator {
  public:
@@ -150,8 +144,10 @@ class Storage {
       auto& m = MetaMemory::instance();
       m.used_bytes += bytes;
       m.peak_bytes = std::max(m.peak_bytes, m.used_bytes);
+    } else if (device.kind == Device::Kind::cuda) {
+      check<DeviceError>(kWithCuda, "Storage", "no memory on ", device, " in this build: link framegrad::cuda");
+      if constexpr (kWithCuda) data_ = cuda::allocate(bytes, device.index);
     } else {
-      check<DeviceError>(device.kind == Device::Kind::cpu, "Storage", "no memory on ", device, " in this build");
       data_ = Allocator::instance().allocate(bytes);
     }
   }
@@ -164,6 +160,8 @@ class Storage {
       if (deleter_) deleter_();
     } else if (device_.kind == Device::Kind::meta) {
       MetaMemory::instance().used_bytes -= bytes_;
+    } else if (device_.kind == Device::Kind::cuda) {
+      if constexpr (kWithCuda) cuda::release(data_, bytes_, device_.index);
     } else {
       Allocator::instance().release(data_, bytes_);
     }

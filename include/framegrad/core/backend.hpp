@@ -1,0 +1,74 @@
+// What the engine asks of a GPU's runtime: plain functions, so that core needs no CUDA header.
+//
+// Defined by framegrad::cuda (cuda/runtime.cu), and by framegrad::simt (cuda/simt/runtime.cpp), where a 'device' is a part of host memory
+// and a stream runs at once. Builds without either never call them (kWithCuda). Every thread has one stream a device; ops
+// are queued on it and don't wait. Reading a device's memory from the host (copy_to_host) waits.
+#pragma once
+
+#include <framegrad/core/dtype.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI {
+
+struct MemoryUse {
+  Index used_bytes = 0;    // in live tensors
+  Index cached_bytes = 0;  // kept for reuse
+  Index peak_bytes = 0;    // highest used_bytes since the last reset_peak
+};
+
+namespace cuda {
+
+/// GPUs that can be used; 0 where there is none or no driver (`why_no_device` then says it in a sentence).
+int device_count();
+const char* why_no_device();
+/// Name, memory in bytes and number of multiprocessors. Throws DeviceError if there is no such device.
+struct DeviceFacts {
+  char name[256];
+  Index memory_bytes;
+  int multiprocessors, major, minor;
+};
+DeviceFacts facts(int device);
+
+/// The device that this thread works on. Throws DeviceError if there is no such device.
+int current_device();
+void set_device(int device);
+/// This thread's stream on its device: a cudaStream_t.
+void* current_stream();
+/// Waits for this thread's stream.
+void synchronize();
+/// Throws DeviceError with `what` if a launch or a call failed; the error is a cudaError_t.
+void check_call(int error, const char* what);
+
+/// Uninitialised memory, aligned to 256, in the order of this thread's stream. Throws OutOfMemory.
+void* allocate(Index bytes, int device);
+void release(void* p, Index bytes, int device);
+MemoryUse memory_use(int device);
+void reset_peak(int device);
+/// Live tensors may hold this many bytes at most; 0 lifts the limit.
+void limit_memory(Index bytes, int device);
+/// Gives cached memory back to the driver.
+void trim(int device);
+
+void copy_to_device(void* to, const void* host, Index bytes);
+void copy_to_host(void* host, const void* from, Index bytes);
+void copy_on_device(void* to, const void* from, Index bytes);
+void fill_zero(void* p, Index bytes);
+
+/// dst ← src, or dst + src, converted; strides in elements over the same sizes, row `rank` axes long (0 repeats an element).
+void copy_strided(Dtype to, void* dst, const Index* dst_strides, Dtype from, const void* src, const Index* src_strides, const Index* sizes, int rank, bool add);
+
+/// Makes a device this thread's for as long as it lives.
+class DeviceScope {
+ public:
+  explicit DeviceScope(int device) : before_(current_device()) {
+    if (device != before_) set_device(device);
+  }
+  ~DeviceScope() { set_device(before_); }
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+
+ private:
+  int before_;
+};
+
+}  // namespace cuda
+}  // namespace fg::inline FRAMEGRAD_ABI
