@@ -10,6 +10,9 @@
 //   forward  (Cpu, attrs, in, out, saved): saved is null when nothing is recorded
 //   backward (Cpu, attrs, saved, g, d): g holds ∂L/∂out; in d stand just the wanted gradients, allocated, to be written fully
 //
+// Both once more for Cuda, calling the launchers of cuda/<op>.hpp; without them apply throws MissingKernel for a tensor on a GPU,
+// and builds without CUDA never instantiate them. A trailing `requires OnDevice<T>` says for which scalar types there are kernels.
+//
 // and says with `layout` how it takes its inputs (Layout below; rows if it says nothing), and with `flops(attrs, in)` what it computes.
 #pragma once
 
@@ -28,6 +31,7 @@ enum class Layout {
   dense,          // main is dense in some order of axes
   row_major,      // every input is
   channels_last,  // main [N, C, …] has C innermost; others row-major
+  channels,       // main [N, C, …] is row-major or has C innermost, as it comes; others row-major
   strided,        // anything goes: the op reads and writes by strides
 };
 
@@ -65,8 +69,11 @@ inline AnyTensor arranged(const AnyTensor& x, const AnyTensor* main, Layout layo
       if (x.sizes()[i] != 1 && x.strides()[i] != main->strides()[i]) return copy_with(x, main->strides());
     return x;
   }
+  if (layout == Layout::channels && (x.is_row_major() || x.strides().back() == 1)) layout = Layout::row_major;
   switch (layout) {
+    case Layout::row_major: return x.is_row_major() ? x : copy_with(x, row_major(x.sizes()));
     case Layout::rows: return x.geometry().has_dense_rows() || x.rank() == 0 ? x : copy_with(x, row_major(x.sizes()));
+    case Layout::channels:
     case Layout::channels_last: {
       if (x.rank() < 3) return x.is_row_major() ? x : copy_with(x, row_major(x.sizes()));
       const Strides wanted = channels_last(x.sizes());
@@ -95,6 +102,17 @@ inline Device common_device(const std::vector<AnyTensor>& inputs, std::string_vi
   for (const auto& t : inputs)
     check<DeviceError>(!t.allocated() || t.device() == device, name, "one input is on ", t.device(), ", another on ", device);
   return device;
+}
+
+template <class O>
+concept HasCuda = kWithCuda && requires(const typename O::Attrs& a, const typename O::In& in, typename O::Out& out, typename O::Saved* s) { O::forward(Cuda{}, a, in, out, s); };
+template <class O>
+concept HasCudaBackward =
+    kWithCuda && requires(const typename O::Attrs& a, const typename O::Saved& s, const typename O::Out& g, typename O::In& d) { O::backward(Cuda{}, a, s, g, d); };
+
+template <class O>
+[[noreturn]] void no_kernel(Device device, std::string_view direction) {
+  throw MissingKernel(text(O::name, ": has no ", direction, " kernel for this scalar type on ", device, kWithCuda ? "" : " in this build: link framegrad::cuda"));
 }
 
 /// The graph's node of an op. Holds the five parts' memory between the two directions.
@@ -159,7 +177,14 @@ class OpNode final : public Node {
     });
     if (device.kind != Device::Kind::meta) {
       TraceScope trace(name(), "backward");
-      O::backward(Cpu{}, attrs_, saved_, g, d);
+      if (device.kind == Device::Kind::cpu) {
+        O::backward(Cpu{}, attrs_, saved_, g, d);
+      } else if constexpr (HasCudaBackward<O>) {
+        const cuda::DeviceScope scope(device.index);
+        O::backward(Cuda{}, attrs_, saved_, g, d);
+      } else {
+        no_kernel<O>(device, "backward");
+      }
       if (trace.on()) {
         trace.flops = 2 * flops_;
         const auto count = [&](const auto& t) { trace.bytes += t.defined() ? t.bytes() : 0; };
@@ -204,7 +229,8 @@ auto apply(const typename O::Attrs& attrs, typename O::In in) {
   for_each_tensor(in, [&](const auto& t) { given.push_back(t); });
   for (const auto& t : given) check<ShapeError>(t.defined(), name, "an input is undefined");
   const Device device = detail::common_device(given, name);
-  check<MissingKernel>(device.kind != Device::Kind::cuda, name, "has no kernel for ", device, " in this build");
+  if constexpr (!detail::HasCuda<O>)
+    if (device.kind == Device::Kind::cuda) detail::no_kernel<O>(device, "forward");
 
   // Inputs as the op takes them.
   const AnyTensor* main = nullptr;
@@ -230,7 +256,12 @@ auto apply(const typename O::Attrs& attrs, typename O::In in) {
 
   if (device.kind != Device::Kind::meta) {
     TraceScope trace(name, "forward");
-    O::forward(Cpu{}, attrs, std::as_const(in), out, record ? &saved : nullptr);
+    if (device.kind == Device::Kind::cpu) {
+      O::forward(Cpu{}, attrs, std::as_const(in), out, record ? &saved : nullptr);
+    } else if constexpr (detail::HasCuda<O>) {
+      const cuda::DeviceScope scope(device.index);
+      O::forward(Cuda{}, attrs, std::as_const(in), out, record ? &saved : nullptr);
+    }
     if (trace.on()) {
       for (const auto& t : given) trace.bytes += t.bytes();
       for_each_tensor(out, [&](const auto& t) { trace.bytes += t.bytes(); });

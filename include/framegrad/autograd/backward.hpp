@@ -41,7 +41,7 @@ class GradSink {
         const bool direct = disjoint && std::all_of(parts.begin(), parts.end(), [&](std::size_t j) { return seen[j] == edges[j].view; });
         if (direct) {
           slot = AnyTensor::empty(base.dtype, base.geometry.sizes, base.geometry.strides, base.device);
-          if (covered != base.geometry.count() && !slot.is_meta()) std::memset(slot.raw(), 0, std::size_t(slot.bytes()));
+          if (covered != base.geometry.count()) fill_zero(slot);
           for (const std::size_t j : parts) targets[j] = part(slot, base, edges[j].view), in_place_[j] = 1;
           continue;
         }
@@ -81,7 +81,7 @@ class GradSink {
       }
       slot = AnyTensor::empty(base.dtype, base.geometry.sizes, base.geometry.strides, base.device);
       if (whole) return copy_into(slot, d);
-      if (!slot.is_meta()) std::memset(slot.raw(), 0, std::size_t(slot.bytes()));
+      fill_zero(slot);
     }
     copy_into(part(slot, base, e.view), d, true);
   }
@@ -230,8 +230,7 @@ namespace detail {
 inline AnyTensor one_like(const AnyTensor& y, std::string_view name) {
   check_shape(y.count() == 1, name, "the tensor is ", y.sizes(), ": give its gradient, or reduce it to one number");
   AnyTensor one = AnyTensor::empty(y.dtype(), y.sizes(), y.device());
-  if (!one.is_meta())
-    visit_dtype(y.dtype(), [&](auto t) { *static_cast<decltype(t)*>(one.raw()) = decltype(t)(1); });
+  copy_into(one, scalar(1.0f).viewed({y.sizes(), Shape::filled(y.rank(), 0), 0}));
   return one;
 }
 }  // namespace detail

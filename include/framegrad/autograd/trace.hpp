@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include <framegrad/core/tensor.hpp>
+#include <framegrad/autograd/copy.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
 
@@ -101,6 +101,7 @@ inline void set_detect_anomaly(bool on) { detail::anomaly_mode() = on; }
 /// Throws GradError naming the op if a dense tensor holds a NaN.
 inline void check_no_nan(const AnyTensor& t, std::string_view op, std::string_view direction) {
   if (!is_floating_dtype(t.dtype()) || !t.is_dense()) return;
+  if (t.device().kind == Device::Kind::cuda) return check_no_nan(to(t, kCpu), op, direction);
   visit_dtype(t.dtype(), [&](auto zero) {
     const auto* p = static_cast<const decltype(zero)*>(t.raw());
     for (Index i = 0; i < t.count(); ++i)

@@ -82,6 +82,9 @@ template <class T> using accum_t = typename detail::AccumOf<T>::type;
 template <class T> inline constexpr bool is_floating = std::is_same_v<T, float> || std::is_same_v<T, double> ||
                                                        std::is_same_v<T, bf16> || std::is_same_v<T, half>;
 
+/// Scalar types that the GPU's kernels are made for.
+template <class T> concept OnDevice = std::is_same_v<T, float> || std::is_same_v<T, bf16> || std::is_same_v<T, half>;
+
 constexpr bool is_floating_dtype(Dtype d) { return d <= Dtype::f16; }
 
 constexpr Index item_bytes(Dtype d) {
