@@ -1,6 +1,7 @@
 // Everything that needs no further library, in one include. Written by scripts/umbrella.sh; a test compares the two.
 #pragma once
 
+#include <framegrad/core/backend.hpp>
 #include <framegrad/core/config.hpp>
 #include <framegrad/core/device.hpp>
 #include <framegrad/core/dtype.hpp>
@@ -20,6 +21,7 @@
 #include <framegrad/autograd/checkpoint.hpp>
 #include <framegrad/autograd/copy.hpp>
 #include <framegrad/autograd/graph.hpp>
+#include <framegrad/autograd/layout.hpp>
 #include <framegrad/autograd/trace.hpp>
 #include <framegrad/op.hpp>
 #include <framegrad/ops/abs.hpp>

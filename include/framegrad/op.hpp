@@ -9,31 +9,22 @@
 //   infer    every check; describes Out and Saved (of_shape, like). Runs before anything is allocated
 //   forward  (Cpu, attrs, in, out, saved): saved is null when nothing is recorded
 //   backward (Cpu, attrs, saved, g, d): g holds ∂L/∂out; in d stand just the wanted gradients, allocated, to be written fully
+//   keep     (out, saved), for an op whose gradient reads its own outputs: puts them into saved
 //
 // Both once more for Cuda, calling the launchers of cuda/<op>.hpp; without them apply throws MissingKernel for a tensor on a GPU,
 // and builds without CUDA never instantiate them. A trailing `requires OnDevice<T>` says for which scalar types there are kernels.
 //
-// and says with `layout` how it takes its inputs (Layout below; rows if it says nothing), and with `flops(attrs, in)` what it computes.
+// and says with `layout` how it takes its inputs (autograd/layout.hpp; rows if it says nothing), and with `flops(attrs, in)` what it computes.
 #pragma once
 
 #include <chrono>
 
 #include <framegrad/autograd/backward.hpp>
+#include <framegrad/autograd/layout.hpp>
 #include <framegrad/autograd/trace.hpp>
 #include <framegrad/core/fields.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
-
-/// How an op takes its inputs; apply makes a dense copy of an input that is laid out otherwise.
-/// 'Main' is the first input; inputs of the same shape come in its order of axes, others row-major.
-enum class Layout {
-  rows,           // main is dense in some order of axes, the last innermost
-  dense,          // main is dense in some order of axes
-  row_major,      // every input is
-  channels_last,  // main [N, C, …] has C innermost; others row-major
-  channels,       // main [N, C, …] is row-major or has C innermost, as it comes; others row-major
-  strided,        // anything goes: the op reads and writes by strides
-};
 
 namespace detail {
 
@@ -41,48 +32,6 @@ template <class O>
 constexpr Layout layout_of() {
   if constexpr (requires { O::layout; }) return O::layout;
   else return Layout::rows;
-}
-
-inline Strides channels_last(const Shape& sizes) {
-  Shape moved = sizes;  // [N, …, C]
-  std::rotate(moved.begin() + 1, moved.begin() + 2, moved.end());
-  Strides s = row_major(moved);
-  std::rotate(s.begin() + 1, s.end() - 1, s.end());
-  return s;
-}
-
-inline AnyTensor copy_with(const AnyTensor& x, const Strides& strides) {
-  AnyTensor y = AnyTensor::empty(x.dtype(), x.sizes(), strides, x.device());
-  copy_into(y, x.detach());
-  return y;
-}
-
-/// x as the layout asks: x itself where it fits.
-inline AnyTensor arranged(const AnyTensor& x, const AnyTensor* main, Layout layout) {
-  if (layout == Layout::strided || !x.allocated()) return x;
-  const bool is_main = main == nullptr;
-  if (layout == Layout::row_major || (!is_main && !(x.sizes() == main->sizes())))
-    return x.is_row_major() ? x : copy_with(x, row_major(x.sizes()));
-  if (!is_main) {
-    if (x.strides() == main->strides()) return x;
-    for (int i = 0; i < x.rank(); ++i)
-      if (x.sizes()[i] != 1 && x.strides()[i] != main->strides()[i]) return copy_with(x, main->strides());
-    return x;
-  }
-  if (layout == Layout::channels && (x.is_row_major() || x.strides().back() == 1)) layout = Layout::row_major;
-  switch (layout) {
-    case Layout::row_major: return x.is_row_major() ? x : copy_with(x, row_major(x.sizes()));
-    case Layout::rows: return x.geometry().has_dense_rows() || x.rank() == 0 ? x : copy_with(x, row_major(x.sizes()));
-    case Layout::channels:
-    case Layout::channels_last: {
-      if (x.rank() < 3) return x.is_row_major() ? x : copy_with(x, row_major(x.sizes()));
-      const Strides wanted = channels_last(x.sizes());
-      for (int i = 0; i < x.rank(); ++i)
-        if (x.sizes()[i] != 1 && x.strides()[i] != wanted[i]) return copy_with(x, wanted);
-      return x.viewed({x.sizes(), wanted, x.geometry().offset});
-    }
-    default: return x.is_dense() ? x : copy_with(x, dense_strides(x.sizes(), x.geometry()));
-  }
 }
 
 template <class S>
@@ -219,24 +168,39 @@ class OpNode final : public Node {
 template <class O>
 concept HasBackward = requires(const typename O::Attrs& a, const typename O::Saved& s, const typename O::Out& g, typename O::In& d) { O::backward(Cpu{}, a, s, g, d); };
 
-}  // namespace detail
-
-/// Runs an op and records it if a gradient may be asked for. Returns Out, or its tensor if there is just one.
+/// Out, or its tensor if there is just one.
 template <class O>
-auto apply(const typename O::Attrs& attrs, typename O::In in) {
+auto returned(typename O::Out out) {
+  if constexpr (count_fields<typename O::Out>() == 1) {
+    auto& [only] = out;
+    return std::move(only);
+  } else {
+    return out;
+  }
+}
+
+/// apply's work. A class, and its function defined outside: `extern template struct Applied<O>` then says that an op is compiled elsewhere.
+template <class O>
+struct Applied {
+  using Result = decltype(returned<O>(std::declval<typename O::Out>()));
+  static Result run(const typename O::Attrs& attrs, typename O::In in);
+};
+
+template <class O>
+typename Applied<O>::Result Applied<O>::run(const typename O::Attrs& attrs, typename O::In in) {
   static constexpr std::string_view name = O::name;
   std::vector<AnyTensor> given;
   for_each_tensor(in, [&](const auto& t) { given.push_back(t); });
   for (const auto& t : given) check<ShapeError>(t.defined(), name, "an input is undefined");
-  const Device device = detail::common_device(given, name);
-  if constexpr (!detail::HasCuda<O>)
-    if (device.kind == Device::Kind::cuda) detail::no_kernel<O>(device, "forward");
+  const Device device = common_device(given, name);
+  if constexpr (!HasCuda<O>)
+    if (device.kind == Device::Kind::cuda) no_kernel<O>(device, "forward");
 
   // Inputs as the op takes them.
   const AnyTensor* main = nullptr;
   AnyTensor main_arranged;
   for_each_tensor(in, [&](auto& t) {
-    t = std::remove_reference_t<decltype(t)>(detail::arranged(t, main, detail::layout_of<O>()));
+    t = std::remove_reference_t<decltype(t)>(arranged(t, main, layout_of<O>()));
     if (!main) main_arranged = t, main = &main_arranged;
     t.attach(nullptr, 0);
   });
@@ -244,7 +208,7 @@ auto apply(const typename O::Attrs& attrs, typename O::In in) {
   typename O::Out out{};
   typename O::Saved saved{};
   O::infer(attrs, in, out, saved);
-  detail::allocate_described(out, device);
+  allocate_described(out, device);
 
   bool record = false;
   if (grad_enabled()) {
@@ -252,13 +216,16 @@ auto apply(const typename O::Attrs& attrs, typename O::In in) {
     for_each_tensor(out, [&](const auto& t) { any_floating = any_floating || is_floating_dtype(t.dtype()); });
     for (const auto& t : given) record = record || (any_floating && t.requires_grad());
   }
-  if (record) detail::allocate_described(saved, device);
+  if (record) {
+    if constexpr (requires { O::keep(out, saved); }) O::keep(out, saved);
+    allocate_described(saved, device);
+  }
 
   if (device.kind != Device::Kind::meta) {
     TraceScope trace(name, "forward");
     if (device.kind == Device::Kind::cpu) {
       O::forward(Cpu{}, attrs, std::as_const(in), out, record ? &saved : nullptr);
-    } else if constexpr (detail::HasCuda<O>) {
+    } else if constexpr (HasCuda<O>) {
       const cuda::DeviceScope scope(device.index);
       O::forward(Cuda{}, attrs, std::as_const(in), out, record ? &saved : nullptr);
     }
@@ -270,14 +237,14 @@ auto apply(const typename O::Attrs& attrs, typename O::In in) {
     if (detect_anomaly())
       for_each_tensor(out, [&](const auto& t) { check_no_nan(t, name, "forward"); });
   }
-  if constexpr (requires { O::flops(attrs, in); }) detail::count_flops(double(O::flops(attrs, in)), record);
+  if constexpr (requires { O::flops(attrs, in); }) count_flops(double(O::flops(attrs, in)), record);
 
   if (record) {
-    if constexpr (detail::HasBackward<O>) {
+    if constexpr (HasBackward<O>) {
       std::vector<Geometry> seen;
       for_each_tensor(in, [&](const auto& t) { seen.push_back(t.geometry()); });
       // A saved output must not hold its own node: it would never be freed.
-      const auto node = std::make_shared<detail::OpNode<O>>(attrs, std::move(saved), std::move(seen));
+      const auto node = std::make_shared<OpNode<O>>(attrs, std::move(saved), std::move(seen));
       node->remember(std::move(in));
       for (const auto& t : given) node->add_edge(t);
       for_each_tensor(out, [&](auto& t) {
@@ -290,12 +257,15 @@ auto apply(const typename O::Attrs& attrs, typename O::In in) {
     }
   }
 
-  if constexpr (detail::count_fields<typename O::Out>() == 1) {
-    auto& [only] = out;
-    return std::move(only);
-  } else {
-    return out;
-  }
+  return returned<O>(std::move(out));
+}
+
+}  // namespace detail
+
+/// Runs an op and records it if a gradient may be asked for. Returns Out, or its tensor if there is just one.
+template <class O>
+auto apply(const typename O::Attrs& attrs, typename O::In in) {
+  return detail::Applied<O>::run(attrs, std::move(in));
 }
 
 /// [..., C] → rows and C, for an op that walks rows.
@@ -305,6 +275,14 @@ struct Rows {
 inline Rows collapse_to_rows(const AnyTensor& x) {
   const Index C = x.rank() ? x.size(-1) : 1;
   return {C == 0 ? 0 : x.count() / C, C};
+}
+
+/// What a condition says of each sample: t is [B, 1, ..., 1, C] for x [B, ..., C]. Throws ShapeError.
+inline void check_per_sample(const AnyTensor& x, const AnyTensor& t, std::string_view op, std::string_view what) {
+  check_shape(x.rank() >= 2, op, "x is ", x.sizes(), ", [B, ..., C] is needed");
+  Shape wanted = Shape::filled(x.rank(), 1);
+  wanted[0] = x.size(0), wanted[x.rank() - 1] = x.size(-1);
+  check_shape(t.sizes() == wanted, op, what, " is ", t.sizes(), ", x needs ", wanted);
 }
 
 }  // namespace fg::inline FRAMEGRAD_ABI

@@ -56,11 +56,11 @@ struct Attention {
     const Index sequences = in.q.size(-2) && in.q.size(-1) ? in.q.count() / in.q.size(-2) / in.q.size(-1) : 0;
     saved = {in.q, in.k, in.v, {}, in.key_lengths, in.bias, in.mask, of_shape<A>({sequences, a.heads, in.q.size(-2)})};
   }
+  static void keep(const Out& out, Saved& saved) { saved.y = out.y; }
 
   static void forward(Cpu, const Attrs& a, const In& in, Out& out, Saved* saved) {
     cpu::attention_forward<T>(shape(a, in.q, in.k), mask(in.key_lengths, in.mask), bias(in.bias), view<const T>(in.q, a.heads), view<const T>(in.k, a.heads),
                               view<const T>(in.v, a.heads), view<T>(out.y, a.heads), saved ? saved->lse.data() : nullptr);
-    if (saved) saved->y = out.y;
   }
 
   static void backward(Cpu, const Attrs& a, const Saved& s, const Out& g, In& d) {

@@ -23,11 +23,8 @@ struct GatedResidual {
   struct Saved { Tensor<T> gate, h; };
 
   static void infer(const Attrs&, const In& in, Out& out, Saved& saved) {
-    check_shape(in.x.rank() >= 2, name, "x is ", in.x.sizes(), ", [B, ..., C] is needed");
     check_shape(in.h.sizes() == in.x.sizes(), name, "h is ", in.h.sizes(), ", x is ", in.x.sizes());
-    Shape wanted = Shape::filled(in.x.rank(), 1);
-    wanted[0] = in.x.size(0), wanted[in.x.rank() - 1] = in.x.size(-1);
-    check_shape(in.gate.sizes() == wanted, name, "gate is ", in.gate.sizes(), ", x needs ", wanted);
+    check_per_sample(in.x, in.gate, name, "gate");
     out = {of_shape<T>(in.x.sizes())};
     saved = {in.gate, in.h};
   }

@@ -25,11 +25,8 @@ struct LayerNormModulate {
   struct Saved { Tensor<T> x, scale; Tensor<A> mean, rstd; };
 
   static void infer(const Attrs&, const In& in, Out& out, Saved& saved) {
-    check_shape(in.x.rank() >= 2, name, "x is ", in.x.sizes(), ", [B, ..., C] is needed");
-    Shape wanted = Shape::filled(in.x.rank(), 1);
-    wanted[0] = in.x.size(0), wanted[in.x.rank() - 1] = in.x.size(-1);
-    check_shape(in.shift.sizes() == wanted, name, "shift is ", in.shift.sizes(), ", x needs ", wanted);
-    check_shape(in.scale.sizes() == wanted, name, "scale is ", in.scale.sizes(), ", x needs ", wanted);
+    check_per_sample(in.x, in.shift, name, "shift");
+    check_per_sample(in.x, in.scale, name, "scale");
     const Index rows = collapse_to_rows(in.x).rows;
     out = {like(in.x)};
     saved = {in.x, in.scale, of_shape<A>({rows}), of_shape<A>({rows})};

@@ -20,13 +20,13 @@ struct Extreme {
   struct Out { Tensor<T> y; Tensor<std::int64_t> index; };
   struct Saved { Tensor<std::int64_t> index; };
 
-  static void infer(const Attrs& a, const In& in, Out& out, Saved& saved) {
+  static void infer(const Attrs& a, const In& in, Out& out, Saved&) {
     Shape sizes;
     for (int i = 0; i < in.x.rank() - a.reduced; ++i) sizes.push_back(in.x.sizes()[i]);
     check_shape(in.x.count() > 0 || sizes.count() == 0, name, "x is ", in.x.sizes(), ": nothing to take the ", name, " of");
     out = {of_shape<T>(sizes), of_shape<std::int64_t>(sizes)};
-    saved = {of_shape<std::int64_t>(sizes)};
   }
+  static void keep(const Out& out, Saved& saved) { saved.index = out.index; }
 
   struct Rows {
     template <int B>
@@ -63,10 +63,9 @@ struct Extreme {
     }
   };
 
-  static void forward(Cpu, const Attrs&, const In& in, Out& out, Saved* saved) {
+  static void forward(Cpu, const Attrs&, const In& in, Out& out, Saved*) {
     const Index rows = out.y.count(), C = rows ? in.x.count() / rows : 0;
     parallel_for(rows, 0.3 * double(C) + 20, [&](Range chunk) { cpu::dispatch<Rows>(chunk, C, in.x.data(), out.y.data(), out.index.data()); });
-    if (saved) saved->index = out.index;
   }
   static void backward(Cpu, const Attrs&, const Saved& saved, const Out& g, In& d) {
     const Index rows = saved.index.count(), C = rows ? d.x.count() / rows : 0;

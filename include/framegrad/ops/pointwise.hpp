@@ -38,6 +38,9 @@ struct Unary {
     out = {like(in.x)};
     if (!reads_output<F>()) saved = {in.x};
   }
+  static void keep(const Out& out, Saved& saved) {
+    if (reads_output<F>()) saved.kept = out.y;
+  }
 
   struct Value {
     template <int B>
@@ -54,11 +57,10 @@ struct Unary {
     }
   };
 
-  static void forward(Cpu, const Attrs& f, const In& in, Out& out, Saved* saved) {
+  static void forward(Cpu, const Attrs& f, const In& in, Out& out, Saved*) {
     parallel_for(in.x.count(), 1.0, [&](Range r) {
       cpu::dispatch<Value>(r.size(), out.y.data() + r.begin, static_cast<const T*>(in.x.data()) + r.begin, f);
     }, 64);
-    if (reads_output<F>() && saved) saved->kept = out.y;
   }
   static void backward(Cpu, const Attrs& f, const Saved& saved, const Out& g, In& d) {
     parallel_for(d.x.count(), 1.0, [&](Range r) {

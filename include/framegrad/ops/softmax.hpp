@@ -12,20 +12,28 @@
 
 namespace fg::inline FRAMEGRAD_ABI::ops {
 
+/// The parts that both have.
 template <class T>
-struct Softmax {
-  static constexpr std::string_view name = "softmax";
-  using A = accum_t<T>;
-
+struct SoftmaxParts {
   struct Attrs {};
   struct In { Tensor<T> x; };     // [..., C]
   struct Out { Tensor<T> y; };    // [..., C]
   struct Saved { Tensor<T> y; };  // the output itself
 
-  static void infer(const Attrs&, const In& in, Out& out, Saved&) {
+  static Out described(const In& in, std::string_view name) {
     check_shape(in.x.rank() >= 1, name, "x is ", in.x.sizes(), ", at least one axis is needed");
-    out = {like(in.x)};
+    return {like(in.x)};
   }
+  static void keep(const Out& out, Saved& saved) { saved.y = out.y; }
+};
+
+template <class T>
+struct Softmax : SoftmaxParts<T> {
+  static constexpr std::string_view name = "softmax";
+  using A = accum_t<T>;
+  using typename SoftmaxParts<T>::Attrs, typename SoftmaxParts<T>::In, typename SoftmaxParts<T>::Out, typename SoftmaxParts<T>::Saved;
+
+  static void infer(const Attrs&, const In& in, Out& out, Saved&) { out = Softmax::described(in, name); }
 
   struct Forward {  // `e` holds a row of e^(x − m): y itself where T is wide enough
     template <int B>
@@ -60,13 +68,12 @@ struct Softmax {
     }
   };
 
-  static void forward(Cpu, const Attrs&, const In& in, Out& out, Saved* saved) {
+  static void forward(Cpu, const Attrs&, const In& in, Out& out, Saved*) {
     const auto [rows, C] = collapse_to_rows(in.x);
     parallel_for(rows, double(C), [&, C = C](Range chunk) {
       std::vector<A> e(std::is_same_v<T, A> ? 0 : std::size_t(C));
       cpu::dispatch<Forward>(chunk, C, in.x.data(), out.y.data(), e.data());
     });
-    if (saved) saved->y = out.y;
   }
   static void backward(Cpu, const Attrs&, const Saved& saved, const Out& g, In& d) {
     const auto [rows, C] = collapse_to_rows(saved.y);
@@ -75,19 +82,12 @@ struct Softmax {
 };
 
 template <class T>
-struct LogSoftmax {
+struct LogSoftmax : SoftmaxParts<T> {
   static constexpr std::string_view name = "log_softmax";
   using A = accum_t<T>;
+  using typename SoftmaxParts<T>::Attrs, typename SoftmaxParts<T>::In, typename SoftmaxParts<T>::Out, typename SoftmaxParts<T>::Saved;
 
-  struct Attrs {};
-  struct In { Tensor<T> x; };     // [..., C]
-  struct Out { Tensor<T> y; };    // [..., C]
-  struct Saved { Tensor<T> y; };  // the output itself
-
-  static void infer(const Attrs&, const In& in, Out& out, Saved&) {
-    check_shape(in.x.rank() >= 1, name, "x is ", in.x.sizes(), ", at least one axis is needed");
-    out = {like(in.x)};
-  }
+  static void infer(const Attrs&, const In& in, Out& out, Saved&) { out = LogSoftmax::described(in, name); }
 
   struct Forward {
     template <int B>
@@ -113,10 +113,9 @@ struct LogSoftmax {
     }
   };
 
-  static void forward(Cpu, const Attrs&, const In& in, Out& out, Saved* saved) {
+  static void forward(Cpu, const Attrs&, const In& in, Out& out, Saved*) {
     const auto [rows, C] = collapse_to_rows(in.x);
     parallel_for(rows, double(C), [&, C = C](Range chunk) { cpu::dispatch<Forward>(chunk, C, in.x.data(), out.y.data()); });
-    if (saved) saved->y = out.y;
   }
   static void backward(Cpu, const Attrs&, const Saved& saved, const Out& g, In& d) {
     const auto [rows, C] = collapse_to_rows(saved.y);
