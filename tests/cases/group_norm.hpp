@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <framegrad/ops/group_norm.hpp>
+#include <framegrad/ops/rearrange.hpp>
 
 #include "op_case.hpp"
 
@@ -29,6 +30,11 @@ inline Tensor<double, 4> plain_group_norm(const Tensor<double, 4>& x, Index grou
   return y;
 }
 
+inline Tensor<double, 4> silu(const Tensor<double, 4>& y) {
+  for (double* p = y.data(); p != y.data() + y.count(); ++p) *p /= 1 + std::exp(-*p);
+  return y;
+}
+
 struct GroupNormCase {
   static constexpr std::string_view name = "group_norm";
   template <class T>
@@ -41,14 +47,32 @@ struct GroupNormCase {
   static inline const Cases threads = {{{3, 6, 70, 80}, {6}, {6}}, {{2, 96, 40, 40}, {96}, {96}}};
 };
 
+struct GroupNormChannelsLastCase {  // x comes as [N, H, W, C]
+  static constexpr std::string_view name = "group_norm of channels-last memory";
+  template <class T>
+  static auto run(Tensor<T, 4> x, Tensor<T, 1> gamma, Tensor<T, 1> beta) { return group_norm_silu(rearrange<"n h w c -> n c h w">(x), 3, gamma, beta); }
+  static Tensor<double, 4> reference(Tensor<double, 4> x, Tensor<double, 1> gamma, Tensor<double, 1> beta) { return silu(plain_group_norm(rearrange<"n h w c -> n c h w">(x), 3, gamma, beta)); }
+  static double terms(const Shapes& s) { return double(count(s[0])); }
+  static inline const Cases correct = {{{1, 1, 2, 3}, {3}, {3}}, {{2, 3, 5, 6}, {6}, {6}}, {{1, 2, 3, 33}, {33}, {33}}, {{2, 40, 41, 3}, {3}, {3}}};
+  static inline const Cases threads = {{{3, 70, 80, 6}, {6}, {6}}, {{2, 40, 40, 96}, {96}, {96}}};
+};
+
+struct GroupNormLargeGroupCase {  // one group, too large to keep what backward computes on the way
+  static constexpr std::string_view name = "group_norm of a large group";
+  template <class T>
+  static auto run(Tensor<T, 4> x, Tensor<T, 1> gamma, Tensor<T, 1> beta) { return group_norm_silu(x, 1, gamma, beta); }
+  static Tensor<double, 4> reference(Tensor<double, 4> x, Tensor<double, 1> gamma, Tensor<double, 1> beta) { return silu(plain_group_norm(x, 1, gamma, beta)); }
+  static double terms(const Shapes& s) { return double(count(s[0])); }
+  static inline const Cases correct = {{{1, 2, 129, 256}, {2}, {2}}};
+  static inline const Cases threads = {{{1, 2, 300, 200}, {2}, {2}}};
+};
+
 struct GroupNormSiluCase {
   static constexpr std::string_view name = "group_norm_silu";
   template <class T>
   static auto run(Tensor<T, 4> x, Tensor<T, 1> gamma, Tensor<T, 1> beta) { return group_norm_silu(x, 32, gamma, beta); }
   static Tensor<double, 4> reference(Tensor<double, 4> x, Tensor<double, 1> gamma, Tensor<double, 1> beta) {
-    const auto y = plain_group_norm(x, 32, gamma, beta);
-    for (double* p = y.data(); p != y.data() + y.count(); ++p) *p /= 1 + std::exp(-*p);
-    return y;
+    return silu(plain_group_norm(x, 32, gamma, beta));
   }
   static double terms(const Shapes& s) { return double(count(s[0])); }
   static inline const Cases correct = {{{1, 32, 3, 2}, {32}, {32}}, {{2, 64, 2, 3}, {64}, {64}}};

@@ -8,11 +8,12 @@
 //   ∂L/∂β = Σ g    ∂L/∂γ = Σ g·x̂               over samples and positions
 //   ∂L/∂x = r·(h − mean(h) − x̂·mean(h·x̂))      means over the group
 //
-// Memory has the channels innermost: [N, S, C], S positions. Mean and variance are taken in chunks of positions that stay in L1, about the chunk's
-// own mean, and joined in order by Chan et al.'s formula (1983): x is read from memory once for them and once for y.
+// Memory is [N, C, S] or [N, S, C], S positions, as x comes; y and the gradients follow it. Mean and variance are taken in pieces that stay
+// in L1, about the piece's own mean, and joined in order.
 #pragma once
 
-#include <framegrad/cpu/math.hpp>
+#include <framegrad/cpu/dispatch.hpp>
+#include <framegrad/cpu/group_norm.hpp>
 #include <framegrad/op.hpp>
 #include <framegrad/ops/formula/silu.hpp>
 
@@ -27,7 +28,7 @@ struct NormAlone {
 template <class T, class Activation = NormAlone>
 struct GroupNorm {
   static constexpr std::string_view name = std::is_same_v<Activation, NormAlone> ? "group_norm" : "group_norm_silu";
-  static constexpr Layout layout = Layout::channels_last;
+  static constexpr Layout layout = Layout::channels;
   using A = accum_t<T>;
 
   struct Attrs { Index groups; float eps = 1e-5f; };
@@ -45,198 +46,184 @@ struct GroupNorm {
     saved = {in.x, in.gamma, in.beta, of_shape<A>({N, a.groups}), of_shape<A>({N, a.groups})};
   }
 
-  // Sizes, and how the positions are cut.
-  struct Plan {
+  static void forward(Cpu, const Attrs& a, const In& in, Out& out, Saved* saved) {
+    if (in.x.count() == 0) return;
+    const Sizes z(in.x, a.groups);
+    const auto keep = [&](Index unit, A mean, A rstd) {
+      if (saved) saved->mean.data()[unit] = mean, saved->rstd.data()[unit] = rstd;
+    };
+    if (z.planes) forward_planes(z, A(a.eps), in, out.y.data(), keep);
+    else forward_rows(z, A(a.eps), in, out.y.data(), keep);
+  }
+
+  static void backward(Cpu, const Attrs& a, const Saved& saved, const Out& g, In& d) {
+    const Sizes z(saved.x, a.groups);
+    ChannelSums sums{std::vector<A>(std::size_t(z.N * z.C)), std::vector<A>(std::size_t(z.N * z.C))};
+    if (saved.x.count() != 0) z.planes ? backward_planes(z, saved, g, d, sums) : backward_rows(z, saved, g, d, sums);
+    const auto over_samples = [&](const std::vector<A>& of, Tensor<T>& to) {
+      if (!to.defined()) return;
+      for (Index c = 0; c < z.C; ++c) {
+        A s = 0;
+        for (Index n = 0; n < z.N; ++n) s += of[std::size_t(n * z.C + c)];
+        to.data()[c] = T(s);
+      }
+    };
+    over_samples(sums.gx, d.gamma);
+    over_samples(sums.g, d.beta);
+  }
+
+ private:
+  using Planes = cpu::GroupNormPlanes<T, Activation>;
+  using Rows = cpu::GroupNormRows<T, Activation>;
+
+  struct Sizes {
     Index N, S, C, groups, width;  // width: channels of a group
-    Index rows, chunks;            // positions of a chunk, chunks of a sample
-    Plan(const AnyTensor& x, Index g) : N(x.size(0)), C(x.size(1)), groups(g) {
+    bool planes;                   // [N, C, S]
+    Index rows, chunks;            // of [N, S, C]: positions of a chunk, 16 KiB; chunks of a sample
+    Sizes(const AnyTensor& x, Index g) : N(x.size(0)), C(x.size(1)), groups(g) {
       S = N * C == 0 ? 0 : x.count() / (N * C);
       width = C / groups;
-      rows = std::max<Index>(16, (16 << 10) / (C * Index(sizeof(A))));  // 16 KiB
+      planes = S > 1 && x.is_row_major();
+      rows = std::max<Index>(16, (16 << 10) / (std::max<Index>(C, 1) * Index(sizeof(A))));
       chunks = (S + rows - 1) / rows;
     }
     Range chunk(Index i) const { return {i * rows, std::min(S, (i + 1) * rows)}; }
   };
-
-  /// out[c] = Σ over the rows of f(row, lanes at c): four vectors of columns stay in registers.
-  template <class V, class F>
-  FRAMEGRAD_INLINE static void sum_columns(Index rows, Index C, A* out, F&& f) {
-    constexpr int N = V::lanes;
-    using L = cpu::Lanes<V>;
-    Index c = 0;
-    for (; c + 4 * N <= C; c += 4 * N) {
-      const L l0{c}, l1{c + N}, l2{c + 2 * N}, l3{c + 3 * N};
-      V a0(0), a1(0), a2(0), a3(0);
-      for (Index row = 0; row < rows; ++row) a0 += f(row, l0), a1 += f(row, l1), a2 += f(row, l2), a3 += f(row, l3);
-      l0.store(out, a0), l1.store(out, a1), l2.store(out, a2), l3.store(out, a3);
-    }
-    for (; c < C; c += N) {
-      const L l{c, int(std::min<Index>(N, C - c))};
-      V a(0);
-      for (Index row = 0; row < rows; ++row) a += f(row, l);
-      l.store(out, a);
-    }
-  }
-
-  struct Moments {  // of one chunk: x [rows, C] → mean, squares about it [groups]; column [2C] is scratch
-    template <int B>
-    FRAMEGRAD_INLINE static void run(Index rows, Index C, Index width, const T* x, A* mean, A* squares, A* column) {
-      using V = cpu::Vec<A, B>;
-      using L = cpu::Lanes<V>;
-      A* about = column + C;
-      sum_columns<V>(rows, C, column, [&](Index row, const L& l) FRAMEGRAD_LAMBDA { return l.load(x + row * C); });
-      for (Index g = 0; g * width < C; ++g) {
-        A s = 0;
-        for (Index c = g * width; c < (g + 1) * width; ++c) s += column[c];
-        mean[g] = s / A(rows * width);
-        for (Index c = g * width; c < (g + 1) * width; ++c) about[c] = mean[g];
+  struct ChannelSums {
+    std::vector<A> g, gx;  // Σ g and Σ g·x̂ over the positions [N, C]
+    /// The means of h and h·x̂ over the group of channels [c, c + width) of sample n.
+    std::pair<A, A> means(const Sizes& z, const T* gamma, Index n, Index c) const {
+      A h = 0, hx = 0;
+      for (Index i = c; i < c + z.width; ++i) {
+        h += A(gamma[i]) * g[std::size_t(n * z.C + i)];
+        hx += A(gamma[i]) * gx[std::size_t(n * z.C + i)];
       }
-      sum_columns<V>(rows, C, column, [&](Index row, const L& l) FRAMEGRAD_LAMBDA {
-        const V v = l.load(x + row * C) - l.load(about);
-        return v * v;
-      });
-      for (Index g = 0; g * width < C; ++g) {
-        A s = 0;
-        for (Index c = g * width; c < (g + 1) * width; ++c) s += column[c];
-        squares[g] = s;
-      }
-    }
-  };
-  struct Normalise {  // mean, scale = r·γ, beta [C]
-    template <int B>
-    FRAMEGRAD_INLINE static void run(Index rows, Index C, const T* x, const A* mean, const A* scale, const T* beta, T* y) {
-      using V = cpu::Vec<A, B>;
-      using L = cpu::Lanes<V>;
-      for (Index at = 0; at < rows * C; at += C)
-        cpu::each<V>(C, [&](const L& l) FRAMEGRAD_LAMBDA {
-          l.store(y + at, Activation::value(fma(l.load(x + at) - l.load(mean), l.load(scale), l.load(beta))));
-        });
-    }
-  };
-  struct ColumnGrads {  // of one chunk: Σ g and Σ g·x̂ [C]
-    template <int B>
-    FRAMEGRAD_INLINE static void run(Index rows, Index C, const T* x, const A* mean, const A* rstd, const T* gamma, const T* beta, const T* dy, A* sum_g, A* sum_gx) {
-      using V = cpu::Vec<A, B>;
-      constexpr int N = V::lanes;
-      for (Index c = 0; c < C; c += N) {
-        const cpu::Lanes<V> l{c, int(std::min<Index>(N, C - c))};
-        const V m = l.load(mean), r = l.load(rstd), w = l.load(gamma), b = l.load(beta);
-        V s(0), sx(0);
-        for (Index at = 0; at < rows * C; at += C) {
-          const V xn = (l.load(x + at) - m) * r, g = l.load(dy + at) * Activation::slope(fma(xn, w, b));
-          s += g, sx += g * xn;
-        }
-        l.store(sum_g, s), l.store(sum_gx, sx);
-      }
-    }
-  };
-  struct InputGrads {  // mean_h, mean_hx [C]: the group's means of h and h·x̂
-    template <int B>
-    FRAMEGRAD_INLINE static void run(Index rows, Index C, const T* x, const A* mean, const A* rstd, const T* gamma, const T* beta, const A* mean_h, const A* mean_hx,
-                                     const T* dy, T* dx) {
-      using V = cpu::Vec<A, B>;
-      using L = cpu::Lanes<V>;
-      for (Index at = 0; at < rows * C; at += C)
-        cpu::each<V>(C, [&](const L& l) FRAMEGRAD_LAMBDA {
-          const V r = l.load(rstd), w = l.load(gamma), xn = (l.load(x + at) - l.load(mean)) * r;
-          const V h = l.load(dy + at) * Activation::slope(fma(xn, w, l.load(beta))) * w;
-          l.store(dx + at, r * (h - l.load(mean_h) - xn * l.load(mean_hx)));
-        });
+      return {h / A(z.S * z.width), hx / A(z.S * z.width)};
     }
   };
 
-  /// [groups] → [C]
-  static void to_channels(const Plan& p, const A* by_group, A* by_channel) {
-    for (Index c = 0; c < p.C; ++c) by_channel[c] = by_group[c / p.width];
-  }
-
-  static void forward(Cpu, const Attrs& a, const In& in, Out& out, Saved* saved) {
-    const Plan p(in.x, a.groups);
-    if (in.x.count() == 0) return;
-    std::vector<A> means(std::size_t(p.N * p.chunks * p.groups)), squares(means.size());
-    parallel_for(p.N * p.chunks, 0.2 * double(p.rows * p.C), [&](Range range) {
-      std::vector<A> column(std::size_t(2 * p.C));
-      for (Index i = range.begin; i < range.end; ++i) {
-        const Range rows = p.chunk(i % p.chunks);
-        cpu::dispatch<Moments>(rows.size(), p.C, p.width, static_cast<const T*>(in.x.data() + (i / p.chunks * p.S + rows.begin) * p.C), means.data() + i * p.groups,
-                               squares.data() + i * p.groups, column.data());
-      }
-    });
-    std::vector<A> mean(std::size_t(p.N * p.C)), scale(mean.size());
-    for (Index n = 0; n < p.N; ++n)
-      for (Index g = 0; g < p.groups; ++g) {
-        A m = 0, s = 0, count = 0;
-        for (Index chunk = 0; chunk < p.chunks; ++chunk) {
-          const auto i = std::size_t((n * p.chunks + chunk) * p.groups + g);
-          const A more = A(p.chunk(chunk).size() * p.width), all = count + more, delta = means[i] - m;
-          m += delta * (more / all);
-          s += squares[i] + delta * delta * (count * more / all);
-          count = all;
-        }
-        const A r = 1 / std::sqrt(s / count + A(a.eps));
-        for (Index c = g * p.width; c < (g + 1) * p.width; ++c) mean[std::size_t(n * p.C + c)] = m, scale[std::size_t(n * p.C + c)] = r * A(in.gamma.data()[c]);
-        if (saved) saved->mean.data()[n * p.groups + g] = m, saved->rstd.data()[n * p.groups + g] = r;
-      }
-    parallel_for(p.N * p.chunks, 0.5 * double(p.rows * p.C), [&](Range range) {
-      for (Index i = range.begin; i < range.end; ++i) {
-        const Index n = i / p.chunks, at = (n * p.S + p.chunk(i % p.chunks).begin) * p.C;
-        cpu::dispatch<Normalise>(p.chunk(i % p.chunks).size(), p.C, static_cast<const T*>(in.x.data() + at), static_cast<const A*>(mean.data() + n * p.C),
-                                 static_cast<const A*>(scale.data() + n * p.C), static_cast<const T*>(in.beta.data()), out.y.data() + at);
-      }
-    });
-  }
-
-  static void backward(Cpu, const Attrs& a, const Saved& saved, const Out& g, In& d) {
-    const Plan p(saved.x, a.groups);
-    const auto CN = std::size_t(p.N * p.C);
-    const T *x = saved.x.data(), *dy = g.y.data(), *gamma = saved.gamma.data(), *beta = saved.beta.data();
-    std::vector<A> mean(CN), rstd(CN), sum_g(CN), sum_gx(CN), mean_h(CN), mean_hx(CN), part_g(CN * std::size_t(p.chunks)), part_gx(part_g.size());
-    for (Index n = 0; n < p.N; ++n) {
-      to_channels(p, saved.mean.data() + n * p.groups, mean.data() + n * p.C);
-      to_channels(p, saved.rstd.data() + n * p.groups, rstd.data() + n * p.C);
-    }
-    parallel_for(p.N * p.chunks, 0.5 * double(p.rows * p.C), [&](Range range) {
-      for (Index i = range.begin; i < range.end; ++i) {
-        const Index n = i / p.chunks, at = (n * p.S + p.chunk(i % p.chunks).begin) * p.C;
-        cpu::dispatch<ColumnGrads>(p.chunk(i % p.chunks).size(), p.C, x + at, static_cast<const A*>(mean.data() + n * p.C), static_cast<const A*>(rstd.data() + n * p.C),
-                                   gamma, beta, dy + at, part_g.data() + i * p.C, part_gx.data() + i * p.C);
-      }
-    });
-    for (Index n = 0; n < p.N; ++n)
-      for (Index chunk = 0; chunk < p.chunks; ++chunk)
-        for (Index c = 0; c < p.C; ++c) {
-          const auto to = std::size_t(n * p.C + c), from = std::size_t((n * p.chunks + chunk) * p.C + c);
-          sum_g[to] += part_g[from], sum_gx[to] += part_gx[from];
-        }
-    const auto over_samples = [&](const std::vector<A>& sums, Tensor<T>& to) {
-      if (!to.defined()) return;
-      for (Index c = 0; c < p.C; ++c) {
-        A s = 0;
-        for (Index n = 0; n < p.N; ++n) s += sums[std::size_t(n * p.C + c)];
-        to.data()[c] = T(s);
-      }
+  /// f(unit) for every group of every sample: by the threads, or one after the other where f has to spread each.
+  template <class F>
+  static void each_unit(const Sizes& z, double cost, F&& f) {
+    const Index units = z.N * z.groups;
+    const auto all = [&](Range r) {
+      for (Index unit = r.begin; unit < r.end; ++unit) f(unit);
     };
-    over_samples(sum_gx, d.gamma);
-    over_samples(sum_g, d.beta);
-    if (!d.x.defined()) return;
-    for (Index n = 0; n < p.N; ++n)
-      for (Index group = 0; group < p.groups; ++group) {
-        A h = 0, hx = 0;
-        for (Index c = group * p.width; c < (group + 1) * p.width; ++c) {
-          h += A(gamma[c]) * sum_g[std::size_t(n * p.C + c)];
-          hx += A(gamma[c]) * sum_gx[std::size_t(n * p.C + c)];
-        }
-        for (Index c = group * p.width; c < (group + 1) * p.width; ++c) {
-          mean_h[std::size_t(n * p.C + c)] = h / A(p.S * p.width);
-          mean_hx[std::size_t(n * p.C + c)] = hx / A(p.S * p.width);
-        }
-      }
-    parallel_for(p.N * p.chunks, 0.5 * double(p.rows * p.C), [&](Range range) {
+    if (units < 2 * threads()) all({0, units});
+    else parallel_for(units, cost * double(z.width * z.S), all);
+  }
+
+  template <class Keep>
+  static void forward_planes(const Sizes& z, A eps, const In& in, T* y, Keep&& keep) {
+    const cpu::GroupPieces p{z.S};
+    const Index size = z.width * z.S, parts = (size + p.kPiece - 1) / p.kPiece;
+    each_unit(z, 0.5, [&](Index unit) {
+      const T* const x = in.x.data() + unit * size;
+      std::vector<A> means(static_cast<std::size_t>(parts)), squares(means.size());
+      parallel_for(parts, 0.2 * double(p.kPiece), [&](Range r) { cpu::dispatch<typename Planes::Moments>(r, size, x, means.data(), squares.data()); });
+      cpu::GroupMoments<A> m;
+      for (Index i = 0; i < parts; ++i) m.join(A(std::min(p.kPiece, size - i * p.kPiece)), means[std::size_t(i)], squares[std::size_t(i)]);
+      const A rstd = 1 / std::sqrt(m.squares / m.count + eps);
+      keep(unit, m.mean, rstd);
+      const Index c = unit % z.groups * z.width;
+      parallel_for(z.width * p.each, 0.5 * double(p.kPiece), [&](Range r) {
+        cpu::dispatch<typename Planes::Normalise>(r, p, x, m.mean, rstd, static_cast<const T*>(in.gamma.data() + c), static_cast<const T*>(in.beta.data() + c), y + unit * size);
+      });
+    });
+  }
+
+  template <class Keep>
+  static void forward_rows(const Sizes& z, A eps, const In& in, T* y, Keep&& keep) {
+    std::vector<A> means(std::size_t(z.N * z.chunks * z.groups)), squares(means.size());
+    parallel_for(z.N * z.chunks, 0.2 * double(z.rows * z.C), [&](Range range) {
+      std::vector<A> column(std::size_t(2 * z.C));
       for (Index i = range.begin; i < range.end; ++i) {
-        const Index n = i / p.chunks, at = (n * p.S + p.chunk(i % p.chunks).begin) * p.C;
-        cpu::dispatch<InputGrads>(p.chunk(i % p.chunks).size(), p.C, x + at, static_cast<const A*>(mean.data() + n * p.C), static_cast<const A*>(rstd.data() + n * p.C),
-                                  gamma, beta, static_cast<const A*>(mean_h.data() + n * p.C), static_cast<const A*>(mean_hx.data() + n * p.C), dy + at,
-                                  d.x.data() + at);
+        const Range rows = z.chunk(i % z.chunks);
+        cpu::dispatch<typename Rows::Moments>(rows.size(), z.C, z.width, static_cast<const T*>(in.x.data() + (i / z.chunks * z.S + rows.begin) * z.C), means.data() + i * z.groups,
+                                              squares.data() + i * z.groups, column.data());
+      }
+    });
+    std::vector<A> mean(std::size_t(z.N * z.C)), scale(mean.size());
+    for (Index n = 0; n < z.N; ++n)
+      for (Index g = 0; g < z.groups; ++g) {
+        cpu::GroupMoments<A> m;
+        for (Index chunk = 0; chunk < z.chunks; ++chunk) {
+          const auto i = std::size_t((n * z.chunks + chunk) * z.groups + g);
+          m.join(A(z.chunk(chunk).size() * z.width), means[i], squares[i]);
+        }
+        const A r = 1 / std::sqrt(m.squares / m.count + eps);
+        keep(n * z.groups + g, m.mean, r);
+        for (Index c = g * z.width; c < (g + 1) * z.width; ++c) mean[std::size_t(n * z.C + c)] = m.mean, scale[std::size_t(n * z.C + c)] = r * A(in.gamma.data()[c]);
+      }
+    parallel_for(z.N * z.chunks, 0.5 * double(z.rows * z.C), [&](Range range) {
+      for (Index i = range.begin; i < range.end; ++i) {
+        const Index n = i / z.chunks, at = (n * z.S + z.chunk(i % z.chunks).begin) * z.C;
+        cpu::dispatch<typename Rows::Normalise>(z.chunk(i % z.chunks).size(), z.C, static_cast<const T*>(in.x.data() + at), static_cast<const A*>(mean.data() + n * z.C),
+                                                static_cast<const A*>(scale.data() + n * z.C), static_cast<const T*>(in.beta.data()), y + at);
+      }
+    });
+  }
+
+  static void backward_planes(const Sizes& z, const Saved& saved, const Out& out, In& d, ChannelSums& sums) {
+    const cpu::GroupPieces p{z.S};
+    const Index size = z.width * z.S, pieces = z.width * p.each;
+    // g, once computed, waits in the second-level cache for ∂L/∂x, if it fits.
+    const bool keep = d.x.defined() && !std::is_same_v<Activation, NormAlone> && size <= 65536;
+    each_unit(z, 1.0, [&](Index unit) {
+      const Index n = unit / z.groups, c = unit % z.groups * z.width;
+      const T *x = saved.x.data() + unit * size, *dy = out.y.data() + unit * size, *gamma = saved.gamma.data() + c, *beta = saved.beta.data() + c;
+      const A mean = saved.mean.data()[unit], rstd = saved.rstd.data()[unit];
+      std::vector<A> parts(std::size_t(2 * pieces));
+      Tensor<A> kept = of_shape<A>({keep ? size : 0});
+      kept.allocate(kCpu);
+      parallel_for(pieces, 0.5 * double(p.kPiece), [&](Range r) {
+        cpu::dispatch<typename Planes::Sums>(r, p, x, mean, rstd, gamma, beta, dy, keep ? kept.data() : nullptr, parts.data(), parts.data() + pieces);
+      });
+      for (Index i = 0; i < pieces; ++i) {
+        const auto to = std::size_t(n * z.C + c + p.channel(i));
+        sums.g[to] += parts[std::size_t(i)], sums.gx[to] += parts[std::size_t(pieces + i)];
+      }
+      if (!d.x.defined()) return;
+      const auto means = sums.means(z, saved.gamma.data(), n, c);
+      parallel_for(pieces, 0.3 * double(p.kPiece), [&](Range r) {
+        cpu::dispatch<typename Planes::InputGrads>(r, p, x, mean, rstd, gamma, beta, dy, keep ? static_cast<const A*>(kept.data()) : nullptr, means.first, means.second,
+                                                   d.x.data() + unit * size);
+      });
+    });
+  }
+
+  static void backward_rows(const Sizes& z, const Saved& saved, const Out& out, In& d, ChannelSums& sums) {
+    const auto CN = std::size_t(z.N * z.C);
+    const T *x = saved.x.data(), *dy = out.y.data(), *gamma = saved.gamma.data(), *beta = saved.beta.data();
+    std::vector<A> mean(CN), rstd(CN), mean_h(CN), mean_hx(CN), part_g(CN * std::size_t(z.chunks)), part_gx(part_g.size());
+    for (std::size_t i = 0; i < CN; ++i) {
+      const std::size_t unit = i / std::size_t(z.width);
+      mean[i] = saved.mean.data()[unit], rstd[i] = saved.rstd.data()[unit];
+    }
+    parallel_for(z.N * z.chunks, 0.5 * double(z.rows * z.C), [&](Range range) {
+      for (Index i = range.begin; i < range.end; ++i) {
+        const Index n = i / z.chunks, at = (n * z.S + z.chunk(i % z.chunks).begin) * z.C;
+        cpu::dispatch<typename Rows::Sums>(z.chunk(i % z.chunks).size(), z.C, x + at, static_cast<const A*>(mean.data() + n * z.C), static_cast<const A*>(rstd.data() + n * z.C),
+                                           gamma, beta, dy + at, part_g.data() + i * z.C, part_gx.data() + i * z.C);
+      }
+    });
+    for (Index i = 0; i < z.N * z.chunks; ++i)
+      for (Index c = 0; c < z.C; ++c) {
+        const auto to = std::size_t(i / z.chunks * z.C + c), from = std::size_t(i * z.C + c);
+        sums.g[to] += part_g[from], sums.gx[to] += part_gx[from];
+      }
+    if (!d.x.defined()) return;
+    for (Index n = 0; n < z.N; ++n)
+      for (Index c = 0; c < z.C; c += z.width) {
+        const auto means = sums.means(z, gamma, n, c);
+        for (Index i = n * z.C + c; i < n * z.C + c + z.width; ++i) mean_h[std::size_t(i)] = means.first, mean_hx[std::size_t(i)] = means.second;
+      }
+    parallel_for(z.N * z.chunks, 0.5 * double(z.rows * z.C), [&](Range range) {
+      for (Index i = range.begin; i < range.end; ++i) {
+        const Index n = i / z.chunks, at = (n * z.S + z.chunk(i % z.chunks).begin) * z.C;
+        cpu::dispatch<typename Rows::InputGrads>(z.chunk(i % z.chunks).size(), z.C, x + at, static_cast<const A*>(mean.data() + n * z.C), static_cast<const A*>(rstd.data() + n * z.C),
+                                                 gamma, beta, static_cast<const A*>(mean_h.data() + n * z.C), static_cast<const A*>(mean_hx.data() + n * z.C), dy + at,
+                                                 d.x.data() + at);
       }
     });
   }
