@@ -5,6 +5,7 @@
 
 #include <framegrad/cpu/pointwise.hpp>
 #include <framegrad/cpu/sum_to.hpp>
+#include <framegrad/cuda/reduction_of.hpp>
 #include <framegrad/op.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::ops {
@@ -24,7 +25,12 @@ struct BroadcastTo {
                 ": only an axis of size 1 can be repeated");
     out = {of_shape<T>(a.sizes)};
   }
-  static void forward(Cpu, const Attrs& a, const In& in, Out& out, Saved*) {
+  static void forward(Cpu, const Attrs& a, const In& in, Out& out, Saved*) { repeat(a, in, out); }
+  static void forward(Cuda, const Attrs& a, const In& in, Out& out, Saved*) { repeat(a, in, out); }
+  static void backward(Cuda, const Attrs& a, const Saved&, const Out& g, In& d) requires OnDevice<T> {
+    cuda::sum_to<T>(g.y.data(), g.y.geometry(), d.x.data(), cpu::broadcast_strides(d.x.geometry(), a.sizes));
+  }
+  static void repeat(const Attrs& a, const In& in, Out& out) {
     copy_into(out.y, in.x.viewed({a.sizes, cpu::broadcast_strides(in.x.geometry(), a.sizes), in.x.geometry().offset}));
   }
   static void backward(Cpu, const Attrs& a, const Saved&, const Out& g, In& d) {

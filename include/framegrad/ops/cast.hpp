@@ -18,6 +18,8 @@ struct Cast {
   static void infer(const Attrs&, const In& in, Out& out, Saved&) { out = {like<To>(static_cast<const AnyTensor&>(in.x))}; }
   static void forward(Cpu, const Attrs&, const In& in, Out& out, Saved*) { copy_into(out.y, in.x); }
   static void backward(Cpu, const Attrs&, const Saved&, const Out& g, In& d) requires is_floating<From> && is_floating<To> { copy_into(d.x, g.y); }
+  static void forward(Cuda, const Attrs&, const In& in, Out& out, Saved*) { copy_into(out.y, in.x); }
+  static void backward(Cuda, const Attrs&, const Saved&, const Out& g, In& d) requires is_floating<From> && is_floating<To> { copy_into(d.x, g.y); }
 };
 
 }  // namespace ops

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <framegrad/cpu/pointwise.hpp>
+#include <framegrad/cuda/pointwise.hpp>
+#include <framegrad/cuda/walk_of.hpp>
 #include <framegrad/op.hpp>
 #include <framegrad/ops/formula/compare.hpp>
 
@@ -41,6 +43,11 @@ struct Compare {
                           {cpu::broadcast_strides(in.a.geometry(), s), cpu::broadcast_strides(in.b.geometry(), s)}, 0.5, static_cast<const T*>(in.a.data()),
                           static_cast<const T*>(in.b.data()));
   }
+  static void forward(Cuda, const Attrs&, const In& in, Out& out, Saved*) requires OnDevice<T> {
+    const Shape& s = out.y.sizes();
+    cuda::CompareKernels<T, F>::value(cuda::walk_of<2>(out.y.geometry(), {cpu::broadcast_strides(in.a.geometry(), s), cpu::broadcast_strides(in.b.geometry(), s)}), out.y.data(),
+                                      in.a.data(), in.b.data());
+  }
 };
 
 }  // namespace ops
@@ -54,21 +61,21 @@ Tensor<bool, (Ra > Rb ? Ra : Rb)> compare(const Tensor<T, Ra>& a, const Tensor<T
 
 /// a [...], b [...], or one of them a number → bool, of their broadcast shape. Throws ShapeError if they don't broadcast.
 template <class T, int Ra, int Rb> auto equal(const Tensor<T, Ra>& a, const Tensor<T, Rb>& b) { return detail::compare<formula::Equal>(a, b); }
-template <class T, int R> auto equal(const Tensor<T, R>& a, double b) { return equal(a, scalar(T(b))); }
+template <class T, int R> auto equal(const Tensor<T, R>& a, double b) { return equal(a, to(scalar(T(b)), a.device())); }
 
 template <class T, int Ra, int Rb> auto not_equal(const Tensor<T, Ra>& a, const Tensor<T, Rb>& b) { return detail::compare<formula::NotEqual>(a, b); }
-template <class T, int R> auto not_equal(const Tensor<T, R>& a, double b) { return not_equal(a, scalar(T(b))); }
+template <class T, int R> auto not_equal(const Tensor<T, R>& a, double b) { return not_equal(a, to(scalar(T(b)), a.device())); }
 
 template <class T, int Ra, int Rb> auto less(const Tensor<T, Ra>& a, const Tensor<T, Rb>& b) { return detail::compare<formula::Less>(a, b); }
-template <class T, int R> auto less(const Tensor<T, R>& a, double b) { return less(a, scalar(T(b))); }
+template <class T, int R> auto less(const Tensor<T, R>& a, double b) { return less(a, to(scalar(T(b)), a.device())); }
 
 template <class T, int Ra, int Rb> auto less_equal(const Tensor<T, Ra>& a, const Tensor<T, Rb>& b) { return detail::compare<formula::LessEqual>(a, b); }
-template <class T, int R> auto less_equal(const Tensor<T, R>& a, double b) { return less_equal(a, scalar(T(b))); }
+template <class T, int R> auto less_equal(const Tensor<T, R>& a, double b) { return less_equal(a, to(scalar(T(b)), a.device())); }
 
 template <class T, int Ra, int Rb> auto greater(const Tensor<T, Ra>& a, const Tensor<T, Rb>& b) { return detail::compare<formula::Greater>(a, b); }
-template <class T, int R> auto greater(const Tensor<T, R>& a, double b) { return greater(a, scalar(T(b))); }
+template <class T, int R> auto greater(const Tensor<T, R>& a, double b) { return greater(a, to(scalar(T(b)), a.device())); }
 
 template <class T, int Ra, int Rb> auto greater_equal(const Tensor<T, Ra>& a, const Tensor<T, Rb>& b) { return detail::compare<formula::GreaterEqual>(a, b); }
-template <class T, int R> auto greater_equal(const Tensor<T, R>& a, double b) { return greater_equal(a, scalar(T(b))); }
+template <class T, int R> auto greater_equal(const Tensor<T, R>& a, double b) { return greater_equal(a, to(scalar(T(b)), a.device())); }
 
 }  // namespace fg::inline FRAMEGRAD_ABI

@@ -18,6 +18,8 @@ struct Contiguous {
   static void infer(const Attrs&, const In& in, Out& out, Saved&) { out = {of_shape<T>(in.x.sizes())}; }
   static void forward(Cpu, const Attrs&, const In& in, Out& out, Saved*) { copy_into(out.y, in.x); }
   static void backward(Cpu, const Attrs&, const Saved&, const Out& g, In& d) { copy_into(d.x, g.y); }
+  static void forward(Cuda, const Attrs&, const In& in, Out& out, Saved*) { copy_into(out.y, in.x); }
+  static void backward(Cuda, const Attrs&, const Saved&, const Out& g, In& d) { copy_into(d.x, g.y); }
 };
 
 }  // namespace ops

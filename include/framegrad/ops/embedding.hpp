@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include <framegrad/cpu/simd.hpp>
+#include <framegrad/cuda/indexing.hpp>
 #include <framegrad/op.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::ops {
@@ -71,6 +72,13 @@ struct Embedding {
         for (Index c = 0; c < D; ++c) row[c] = T(sum[std::size_t(c)]);
       }
     });
+  }
+
+  static void forward(Cuda, const Attrs&, const In& in, Out& out, Saved*) requires OnDevice<T> {
+    cuda::IndexKernels<T>::pick_rows(in.weight.data(), in.ids.data(), out.y.data(), 1, in.weight.size(0), in.ids.count(), in.weight.size(1));
+  }
+  static void backward(Cuda, const Attrs&, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    cuda::IndexKernels<T>::add_rows(g.y.data(), saved.ids.data(), d.weight.data(), 1, d.weight.size(0), saved.ids.count(), d.weight.size(1));
   }
 };
 

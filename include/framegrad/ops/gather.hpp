@@ -40,6 +40,15 @@ struct Gather {
     const AboutAxis x(d.x.sizes(), a.axis);
     cpu::add_elements<T>(nullptr, g.y.data(), saved.index.data(), d.x.data(), x.outer, x.n, saved.index.size(a.axis), x.inner);
   }
+
+  static void forward(Cuda, const Attrs& a, const In& in, Out& out, Saved*) requires OnDevice<T> {
+    const AboutAxis x(in.x.sizes(), a.axis);
+    cuda::IndexKernels<T>::pick_elements(in.x.data(), in.index.data(), out.y.data(), x.outer, x.n, in.index.size(a.axis), x.inner);
+  }
+  static void backward(Cuda, const Attrs& a, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    const AboutAxis x(d.x.sizes(), a.axis);
+    cuda::IndexKernels<T>::add_elements(nullptr, g.y.data(), saved.index.data(), d.x.data(), x.outer, x.n, saved.index.size(a.axis), x.inner);
+  }
 };
 
 }  // namespace fg::inline FRAMEGRAD_ABI::ops

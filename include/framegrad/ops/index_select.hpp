@@ -6,6 +6,7 @@
 #pragma once
 
 #include <framegrad/cpu/indexing.hpp>
+#include <framegrad/cuda/indexing.hpp>
 #include <framegrad/op.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::ops {
@@ -45,6 +46,15 @@ struct IndexSelect {
     const AboutAxis x(d.x.sizes(), a.axis);
     const cpu::Destinations where(saved.index.data(), saved.index.count(), x.n);
     cpu::add_rows(static_cast<const T*>(g.y.data()), where, d.x.data(), x.outer, x.n, saved.index.count(), x.inner);
+  }
+
+  static void forward(Cuda, const Attrs& a, const In& in, Out& out, Saved*) requires OnDevice<T> {
+    const AboutAxis x(in.x.sizes(), a.axis);
+    cuda::IndexKernels<T>::pick_rows(in.x.data(), in.index.data(), out.y.data(), x.outer, x.n, in.index.count(), x.inner);
+  }
+  static void backward(Cuda, const Attrs& a, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    const AboutAxis x(d.x.sizes(), a.axis);
+    cuda::IndexKernels<T>::add_rows(g.y.data(), saved.index.data(), d.x.data(), x.outer, x.n, saved.index.count(), x.inner);
   }
 };
 

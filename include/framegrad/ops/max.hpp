@@ -4,6 +4,7 @@
 // into the reduced axes, flattened in their order.
 #pragma once
 
+#include <framegrad/cuda/reduce.hpp>
 #include <framegrad/ops/reduction.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::ops {
@@ -71,6 +72,16 @@ struct Extreme {
     const Index rows = saved.index.count(), C = rows ? d.x.count() / rows : 0;
     std::memset(static_cast<void*>(d.x.data()), 0, std::size_t(d.x.bytes()));
     for (Index row = 0; row < rows; ++row) d.x.data()[row * C + saved.index.data()[row]] = g.y.data()[row];
+  }
+
+  static void forward(Cuda, const Attrs&, const In& in, Out& out, Saved* saved) requires OnDevice<T> {
+    const Index rows = out.y.count(), C = rows ? in.x.count() / rows : 0;
+    cuda::ExtremeKernels<T>::value(rows, C, Smallest, in.x.data(), out.y.data(), out.index.data());
+    if (saved) saved->index = out.index;
+  }
+  static void backward(Cuda, const Attrs&, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    const Index rows = saved.index.count(), C = rows ? d.x.count() / rows : 0;
+    cuda::ExtremeKernels<T>::slope(rows, C, g.y.data(), saved.index.data(), d.x.data());
   }
 };
 

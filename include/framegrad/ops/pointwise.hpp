@@ -9,6 +9,8 @@
 
 #include <framegrad/cpu/pointwise.hpp>
 #include <framegrad/cpu/sum_to.hpp>
+#include <framegrad/cuda/pointwise.hpp>
+#include <framegrad/cuda/reduction_of.hpp>
 #include <framegrad/op.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::ops {
@@ -67,6 +69,14 @@ struct Unary {
       cpu::dispatch<Slope>(r.size(), d.x.data() + r.begin, static_cast<const T*>(saved.kept.data()) + r.begin, static_cast<const T*>(g.y.data()) + r.begin, f);
     }, 64);
   }
+
+  static void forward(Cuda, const Attrs& f, const In& in, Out& out, Saved* saved) requires OnDevice<T> {
+    cuda::UnaryKernels<T, F>::value(in.x.count(), out.y.data(), in.x.data(), f);
+    if (reads_output<F>() && saved) saved->kept = out.y;
+  }
+  static void backward(Cuda, const Attrs& f, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    cuda::UnaryKernels<T, F>::slope(d.x.count(), d.x.data(), saved.kept.data(), g.y.data(), f);
+  }
 };
 
 template <class T, class F>
@@ -121,10 +131,14 @@ struct Binary {
     cpu::pointwise<Value>(out.y.data(), out.y.geometry(), {cpu::broadcast_strides(in.a.geometry(), s), cpu::broadcast_strides(in.b.geometry(), s)}, 0.5,
                           static_cast<const T*>(in.a.data()), static_cast<const T*>(in.b.data()));
   }
-  static void backward(Cpu, const Attrs&, const Saved& saved, const Out& g, In& d) {
-    if (d.a.defined()) passes<true>(d.a, g.y) ? void(d.a = g.y) : slope_into<true>(d.a, saved, g.y);
-    if (d.b.defined()) passes<false>(d.b, g.y) ? void(d.b = g.y) : slope_into<false>(d.b, saved, g.y);
+  static void backward(Cpu on, const Attrs&, const Saved& saved, const Out& g, In& d) { slopes(on, saved, g, d); }
+
+  static void forward(Cuda, const Attrs&, const In& in, Out& out, Saved*) requires OnDevice<T> {
+    const Shape& s = out.y.sizes();
+    cuda::BinaryKernels<T, F>::value(cuda::walk_of<2>(out.y.geometry(), {cpu::broadcast_strides(in.a.geometry(), s), cpu::broadcast_strides(in.b.geometry(), s)}), out.y.data(),
+                                     in.a.data(), in.b.data());
   }
+  static void backward(Cuda on, const Attrs&, const Saved& saved, const Out& g, In& d) requires OnDevice<T> { slopes(on, saved, g, d); }
 
  private:
   // A slope of 1: the gradient goes through as it is.
@@ -134,27 +148,53 @@ struct Binary {
     return false;
   }
 
+  template <class Where>
+  static void slopes(Where on, const Saved& saved, const Out& g, In& d) {
+    if (d.a.defined()) passes<true>(d.a, g.y) ? void(d.a = g.y) : slope_into<true>(on, d.a, saved, g.y);
+    if (d.b.defined()) passes<false>(d.b, g.y) ? void(d.b = g.y) : slope_into<false>(on, d.b, saved, g.y);
+  }
+
   // g·slope over the broadcast shape, then summed to the operand's if that is smaller.
-  template <bool ForA>
-  static void slope_into(const Tensor<T>& d, const Saved& saved, const Tensor<T>& g) {
+  template <bool ForA, class Where>
+  static void slope_into(Where on, const Tensor<T>& d, const Saved& saved, const Tensor<T>& g) {
     const Shape& s = g.sizes();
     const bool same = d.sizes() == s;
     Tensor<T> full = d;
     if (!same || !d.is_dense()) {
       full = like(g);
-      full.allocate(kCpu);
+      full.allocate(g.device());
     }
+    slope_of<ForA>(on, full, saved, g);
+    if (!same) {
+      const Strides to = cpu::broadcast_strides(d.geometry(), s);
+      if constexpr (std::is_same_v<Where, Cuda>) cuda::sum_to<T>(full.data(), full.geometry(), d.data(), to);
+      else cpu::sum_to(static_cast<const T*>(full.data()), full.geometry(), d.data(), to);
+    } else if (!d.is_dense()) {
+      copy_into(d, full);
+    }
+  }
+
+  template <bool ForA>
+  static void slope_of(Cuda, const Tensor<T>& full, const Saved& saved, const Tensor<T>& g) {
+    const Shape& s = g.sizes();
+    const Strides gs = cpu::broadcast_strides(g.geometry(), s);
+    const auto run = [&](const cuda::Walk<3>& w, const T* a, const T* b) {
+      if constexpr (ForA) cuda::BinaryKernels<T, F>::slope_a(w, full.data(), g.data(), a, b);
+      else cuda::BinaryKernels<T, F>::slope_b(w, full.data(), g.data(), a, b);
+    };
+    if constexpr (is_linear<F>()) run(cuda::walk_of<3>(full.geometry(), {gs, gs, gs}), nullptr, nullptr);
+    else run(cuda::walk_of<3>(full.geometry(), {gs, cpu::broadcast_strides(saved.a.geometry(), s), cpu::broadcast_strides(saved.b.geometry(), s)}), saved.a.data(), saved.b.data());
+  }
+
+  template <bool ForA>
+  static void slope_of(Cpu, const Tensor<T>& full, const Saved& saved, const Tensor<T>& g) {
+    const Shape& s = g.sizes();
     const Strides gs = cpu::broadcast_strides(g.geometry(), s);
     if constexpr (is_linear<F>()) {
       cpu::pointwise<Slope<ForA>>(full.data(), full.geometry(), {gs}, 0.5, static_cast<const T*>(g.data()));
     } else {
       cpu::pointwise<Slope<ForA>>(full.data(), full.geometry(), {gs, cpu::broadcast_strides(saved.a.geometry(), s), cpu::broadcast_strides(saved.b.geometry(), s)},
                                   0.7, static_cast<const T*>(g.data()), static_cast<const T*>(saved.a.data()), static_cast<const T*>(saved.b.data()));
-    }
-    if (!same) {
-      cpu::sum_to(static_cast<const T*>(full.data()), full.geometry(), d.data(), cpu::broadcast_strides(d.geometry(), s));
-    } else if (!d.is_dense()) {
-      copy_into(d, full);
     }
   }
 };

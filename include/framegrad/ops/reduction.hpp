@@ -63,6 +63,18 @@ Tensor<T> reduced_like(const AnyTensor& x, const ReducedAxes& axes) {
   return Tensor<T>(AnyTensor::described(dtype_of<T>, g.sizes, dense_strides(g.sizes, g)));
 }
 
+/// The result's strides over x's sizes: 0 along the axes that were reduced.
+inline Strides result_strides(const AnyTensor& x, const AnyTensor& y, const ReducedAxes& axes) {
+  Strides s;
+  int at = 0;
+  for (int i = 0; i < x.rank(); ++i) {
+    const bool gone = axes.has(i);
+    s.push_back(gone ? 0 : y.strides()[at]);
+    if (!gone || axes.keep) ++at;
+  }
+  return s;
+}
+
 inline Index reduced_count(const AnyTensor& x, const ReducedAxes& axes) {
   Index n = 1;
   for (int i = 0; i < x.rank(); ++i)

@@ -36,6 +36,16 @@ struct ScatterAdd {
     if (d.src.defined())
       cpu::pick_elements(static_cast<const T*>(g.y.data()), saved.index.data(), d.src.data(), y.outer, y.n, saved.index.size(a.axis), y.inner);
   }
+
+  static void forward(Cuda, const Attrs& a, const In& in, Out& out, Saved*) requires OnDevice<T> {
+    const AboutAxis x(in.x.sizes(), a.axis);
+    cuda::IndexKernels<T>::add_elements(in.x.data(), in.src.data(), in.index.data(), out.y.data(), x.outer, x.n, in.index.size(a.axis), x.inner);
+  }
+  static void backward(Cuda, const Attrs& a, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    const AboutAxis y(g.y.sizes(), a.axis);
+    if (d.x.defined()) copy_into(d.x, g.y);
+    if (d.src.defined()) cuda::IndexKernels<T>::pick_elements(g.y.data(), saved.index.data(), d.src.data(), y.outer, y.n, saved.index.size(a.axis), y.inner);
+  }
 };
 
 }  // namespace fg::inline FRAMEGRAD_ABI::ops

@@ -1,6 +1,7 @@
 // sum over any axes:  y = scale·Σ x,  ∂L/∂x = scale·∂L/∂y.  mean is the same with scale 1/n (mean.hpp).
 #pragma once
 
+#include <framegrad/cuda/reduction_of.hpp>
 #include <framegrad/ops/reduction.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::ops {
@@ -39,6 +40,15 @@ struct Sum {
     if (d.x.count() == 0) return;
     cpu::spread<Grad>(cpu::ReductionPlan(d.x.geometry(), a.axes), static_cast<const T*>(g.y.data()), static_cast<const T*>(nullptr),
                       static_cast<const A*>(nullptr), a.scale, d.x.data());
+  }
+
+  static void forward(Cuda, const Attrs& a, const In& in, Out& out, Saved*) requires OnDevice<T> {
+    if (in.x.count() == 0) return copy_into(out.y, to(scalar(A(0) * a.scale), out.y.device()).viewed({out.y.sizes(), Shape::filled(out.y.rank(), 0), 0}));
+    cuda::ReduceKernels<T>::sum(cuda::reduction_of(in.x.geometry(), detail::result_strides(in.x, out.y, a.axes)), in.x.data(), out.y.data(), a.scale);
+  }
+  static void backward(Cuda, const Attrs& a, const Saved&, const Out& g, In& d) requires OnDevice<T> {
+    const Strides s = detail::result_strides(d.x, g.y, a.axes);
+    cuda::ReduceKernels<T>::spread(cuda::walk_of<3>(d.x.geometry(), {s, s, s}), d.x.data(), g.y.data(), nullptr, nullptr, a.scale);
   }
 };
 

@@ -54,6 +54,20 @@ struct Var {
     cpu::spread<Grad>(cpu::ReductionPlan(d.x.geometry(), a.axes), static_cast<const T*>(g.y.data()), static_cast<const T*>(saved.x.data()),
                       static_cast<const A*>(saved.mean.data()), 2 / divisor(a, saved.x), d.x.data());
   }
+
+  static void forward(Cuda, const Attrs& a, const In& in, Out& out, Saved* saved) requires OnDevice<T> {
+    if (in.x.count() == 0) return copy_into(out.y, to(scalar(std::numeric_limits<A>::quiet_NaN()), out.y.device()).viewed({out.y.sizes(), Shape::filled(out.y.rank(), 0), 0}));
+    Tensor<A> mean = saved ? saved->mean : of_shape<A>({out.y.count()});
+    if (!saved) mean.allocate(out.y.device());
+    cuda::ReduceKernels<T>::var(cuda::reduction_of(in.x.geometry(), detail::result_strides(in.x, out.y, a.axes)), in.x.data(), mean.data(), out.y.data(), 1 / divisor(a, in.x));
+  }
+  static void backward(Cuda, const Attrs& a, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    // The mean lies in the order of memory of the result, which is x's.
+    Geometry results{g.y.sizes(), dense_strides(g.y.sizes(), g.y.geometry()), 0};
+    const Strides s = detail::result_strides(d.x, g.y, a.axes), x = saved.x.strides();
+    const Strides m = detail::result_strides(d.x, g.y.viewed(results), a.axes);
+    cuda::ReduceKernels<T>::spread(cuda::walk_of<3>(d.x.geometry(), {s, x, m}), d.x.data(), g.y.data(), saved.x.data(), saved.mean.data(), 2 / divisor(a, saved.x));
+  }
 };
 
 }  // namespace fg::inline FRAMEGRAD_ABI::ops

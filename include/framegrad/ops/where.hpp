@@ -7,6 +7,8 @@
 
 #include <framegrad/cpu/pointwise.hpp>
 #include <framegrad/cpu/sum_to.hpp>
+#include <framegrad/cuda/pointwise.hpp>
+#include <framegrad/cuda/reduction_of.hpp>
 #include <framegrad/op.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
@@ -57,23 +59,39 @@ struct Where {
                           {cpu::broadcast_strides(in.condition.geometry(), s), cpu::broadcast_strides(in.a.geometry(), s), cpu::broadcast_strides(in.b.geometry(), s)},
                           0.6, static_cast<const bool*>(in.condition.data()), static_cast<const T*>(in.a.data()), static_cast<const T*>(in.b.data()));
   }
-  static void backward(Cpu, const Attrs&, const Saved& saved, const Out& g, In& d) {
-    if (d.a.defined()) slope_into<true>(d.a, saved.condition, g.y);
-    if (d.b.defined()) slope_into<false>(d.b, saved.condition, g.y);
+  static void backward(Cpu on, const Attrs&, const Saved& saved, const Out& g, In& d) {
+    if (d.a.defined()) slope_into<true>(on, d.a, saved.condition, g.y);
+    if (d.b.defined()) slope_into<false>(on, d.b, saved.condition, g.y);
+  }
+
+  static void forward(Cuda, const Attrs&, const In& in, Out& out, Saved*) requires OnDevice<T> {
+    const Shape& s = out.y.sizes();
+    cuda::WhereKernels<T>::value(cuda::walk_of<3>(out.y.geometry(), {cpu::broadcast_strides(in.condition.geometry(), s), cpu::broadcast_strides(in.a.geometry(), s),
+                                                                     cpu::broadcast_strides(in.b.geometry(), s)}),
+                                 out.y.data(), in.condition.data(), in.a.data(), in.b.data());
+  }
+  static void backward(Cuda on, const Attrs&, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    if (d.a.defined()) slope_into<true>(on, d.a, saved.condition, g.y);
+    if (d.b.defined()) slope_into<false>(on, d.b, saved.condition, g.y);
   }
 
  private:
   // Over the broadcast shape, then summed to the operand's if that is smaller.
-  template <bool ForA>
-  static void slope_into(const Tensor<T>& d, const Tensor<bool>& condition, const Tensor<T>& g) {
+  template <bool ForA, class On>
+  static void slope_into(On, const Tensor<T>& d, const Tensor<bool>& condition, const Tensor<T>& g) {
     const Shape& s = g.sizes();
     const bool same = d.sizes() == s;
     Tensor<T> full = d;
-    if (!same || !d.is_dense()) full = like(g), full.allocate(kCpu);
-    cpu::pointwise<Slope<ForA>>(full.data(), full.geometry(), {cpu::broadcast_strides(condition.geometry(), s), cpu::broadcast_strides(g.geometry(), s)}, 0.6,
-                                static_cast<const bool*>(condition.data()), static_cast<const T*>(g.data()));
-    if (!same) cpu::sum_to(static_cast<const T*>(full.data()), full.geometry(), d.data(), cpu::broadcast_strides(d.geometry(), s));
-    else if (!d.is_dense()) copy_into(d, full);
+    if (!same || !d.is_dense()) full = like(g), full.allocate(g.device());
+    const Strides sc = cpu::broadcast_strides(condition.geometry(), s), sg = cpu::broadcast_strides(g.geometry(), s), sd = cpu::broadcast_strides(d.geometry(), s);
+    if constexpr (std::is_same_v<On, Cuda>) {
+      cuda::WhereKernels<T>::slope(cuda::walk_of<2>(full.geometry(), {sc, sg}), ForA, full.data(), condition.data(), g.data());
+      if (!same) cuda::sum_to<T>(full.data(), full.geometry(), d.data(), sd);
+    } else {
+      cpu::pointwise<Slope<ForA>>(full.data(), full.geometry(), {sc, sg}, 0.6, static_cast<const bool*>(condition.data()), static_cast<const T*>(g.data()));
+      if (!same) cpu::sum_to(static_cast<const T*>(full.data()), full.geometry(), d.data(), sd);
+    }
+    if (same && !d.is_dense()) copy_into(d, full);
   }
 };
 
@@ -86,8 +104,8 @@ Tensor<T, std::max({Rc, Ra, Rb})> where(const Tensor<bool, Rc>& condition, const
 }
 /// The same with a number for a or b: where(mask, x, 0).
 template <class T, int Rc, int R>
-auto where(const Tensor<bool, Rc>& condition, const Tensor<T, R>& a, double b) { return where(condition, a, scalar(T(b))); }
+auto where(const Tensor<bool, Rc>& condition, const Tensor<T, R>& a, double b) { return where(condition, a, to(scalar(T(b)), a.device())); }
 template <class T, int Rc, int R>
-auto where(const Tensor<bool, Rc>& condition, double a, const Tensor<T, R>& b) { return where(condition, scalar(T(a)), b); }
+auto where(const Tensor<bool, Rc>& condition, double a, const Tensor<T, R>& b) { return where(condition, to(scalar(T(a)), b.device()), b); }
 
 }  // namespace fg::inline FRAMEGRAD_ABI

@@ -1,0 +1,140 @@
+// Reductions over any axes.
+//
+//   by_rows      the terms are neighbours in memory: a warp owns a result and a chunk of its terms
+//   by_columns   the results are: a thread owns one, its warp reads neighbours
+//
+// Bound by memory: x is read once. Chunks have a fixed number of terms and are added in order by a second launch of the same kernels over their
+// sums, so the bits don't depend on the GPU. Sums are f32; a variance is summed about the mean, in a second read of x.
+#pragma once
+
+#include <framegrad/core/backend.hpp>
+#include <framegrad/cuda/reduce.hpp>
+
+#include "cuda/pointwise.cuh"
+#include "cuda/warp.cuh"
+
+namespace fg::inline FRAMEGRAD_ABI::cuda {
+
+inline constexpr int kReduceBlock = 256;
+inline constexpr Index kRowChunk = 4096;     // terms of a warp: 128 a lane
+inline constexpr Index kColumnChunk = 256;   // terms of a thread
+
+struct Plain {
+  __device__ __forceinline__ float operator()(float x, float) const { return x; }
+};
+struct Squared {
+  __device__ __forceinline__ float operator()(float x, float mean) const { return (x - mean) * (x - mean); }
+};
+
+/// Where the sum of (result, chunk) goes: to y itself, or as f32 to partial [chunks, results] if there are several chunks.
+template <class Y>
+struct Target {
+  Y* y;
+  float* partial;
+  float scale;
+  __device__ __forceinline__ void store(Index result, Index chunk, Index results, Index at, float sum) const {
+    if (partial) partial[chunk * results + result] = sum;
+    else y[at] = from_float<Y>(sum * scale);
+  }
+};
+
+// grid [ceil(results / warps a block), chunks], block kReduceBlock
+template <class I, class Term, class X, class Y>
+__global__ void reduce_rows(Reduction r, const X* __restrict__ x, const float* __restrict__ mean, Target<Y> target) {
+  const Index result = Index(blockIdx.x) * (kReduceBlock / 32) + threadIdx.x / 32, chunk = blockIdx.y;
+  if (result >= r.results.count) return;  // the whole warp leaves together
+  Index at[2];
+  locate<I>(r.results, I(result), at);
+  const float about = mean ? mean[result] : 0.0f;
+  const Index end = min(r.terms.count, (chunk + 1) * kRowChunk);
+  float sum = 0.0f;
+  for (Index t = chunk * kRowChunk + threadIdx.x % 32; t < end; t += 32) {
+    Index term[1];
+    locate<I>(r.terms, I(t), term);
+    sum += Term{}(to_float(x[at[0] + term[0]]), about);
+  }
+  sum = warp_sum(sum);
+  if (threadIdx.x % 32 == 0) target.store(result, chunk, r.results.count, at[1], sum);
+}
+
+// grid [ceil(results / block), chunks], block kReduceBlock
+template <class I, class Term, class X, class Y>
+__global__ void reduce_columns(Reduction r, const X* __restrict__ x, const float* __restrict__ mean, Target<Y> target) {
+  const Index result = Index(blockIdx.x) * kReduceBlock + threadIdx.x, chunk = blockIdx.y;
+  if (result >= r.results.count) return;
+  Index at[2];
+  locate<I>(r.results, I(result), at);
+  const float about = mean ? mean[result] : 0.0f;
+  const Index end = min(r.terms.count, (chunk + 1) * kColumnChunk);
+  float sum = 0.0f;
+  for (Index t = chunk * kColumnChunk; t < end; ++t) {
+    Index term[1];
+    locate<I>(r.terms, I(t), term);
+    sum += Term{}(to_float(x[at[0] + term[0]]), about);
+  }
+  target.store(result, chunk, r.results.count, at[1], sum);
+}
+
+template <class Term, class X, class Y>
+void reduce(const Reduction& r, const X* x, const float* mean, Y* y, float scale) {
+  const Index results = r.results.count;
+  if (results == 0) return;
+  const bool by_rows = r.terms.rank == 0 || r.terms.stride[0][r.terms.rank - 1] == 1;
+  const Index chunk = by_rows ? kRowChunk : kColumnChunk, chunks = r.terms.count > chunk ? (r.terms.count + chunk - 1) / chunk : 1;
+  if (chunks > 65535) throw ShapeError(text("reduce: ", r.terms.count, " terms a result; at most ", 65535 * chunk, " are possible"));
+  float* partial = chunks > 1 ? static_cast<float*>(allocate(chunks * results * 4, current_device())) : nullptr;
+  const Target<Y> target{y, partial, scale};
+  const Index a_block = by_rows ? kReduceBlock / 32 : kReduceBlock;
+  const Grid grid{dim3(unsigned((results + a_block - 1) / a_block), unsigned(chunks)), dim3(kReduceBlock)};
+  const bool small = results < (Index(1) << 31) && r.terms.count < (Index(1) << 31);
+  if (by_rows && small) launch(reduce_rows<int, Term, X, Y>, grid, r, x, mean, target);
+  else if (by_rows) launch(reduce_rows<Index, Term, X, Y>, grid, r, x, mean, target);
+  else if (small) launch(reduce_columns<int, Term, X, Y>, grid, r, x, mean, target);
+  else launch(reduce_columns<Index, Term, X, Y>, grid, r, x, mean, target);
+  if (!partial) return;
+  // partial [chunks, results] → y
+  Reduction second;
+  second.results = r.results;
+  Index step = 1;
+  for (int a = r.results.rank - 1; a >= 0; --a) second.results.stride[0][a] = step, step *= r.results.size[a];
+  second.terms.push(chunks, {results});
+  reduce<Plain>(second, static_cast<const float*>(partial), nullptr, y, scale);
+  release(partial, chunks * results * 4, current_device());
+}
+
+template <class T>
+struct SpreadTerm {
+  float scale;
+  bool about_mean;
+  __device__ __forceinline__ T operator()(T g, T x, float mean) const {
+    return from_float<T>(to_float(g) * scale * (about_mean ? to_float(x) - mean : 1.0f));
+  }
+};
+template <class T>
+struct SpreadSum {
+  float scale;
+  __device__ __forceinline__ T operator()(T g, T, T) const { return from_float<T>(to_float(g) * scale); }
+};
+
+template <class T>
+void ReduceKernels<T>::sum(const Reduction& r, const T* x, T* y, float scale) {
+  reduce<Plain>(r, x, nullptr, y, scale);
+}
+template <class T>
+void ReduceKernels<T>::var(const Reduction& r, const T* x, float* mean, T* y, float scale) {
+  Reduction dense = r;
+  Index step = 1;
+  for (int a = r.results.rank - 1; a >= 0; --a) dense.results.stride[1][a] = step, step *= r.results.size[a];
+  reduce<Plain>(dense, x, nullptr, mean, 1.0f / float(r.terms.count));
+  reduce<Squared>(r, x, mean, y, scale);
+}
+template <class T>
+void ReduceKernels<T>::spread(const Walk<3>& w, T* dx, const T* g, const T* x, const float* mean, float scale) {
+  if (x) return launch_walk(w, dx, g, x, mean, SpreadTerm<T>{scale, true});
+  Walk<1> alone;
+  alone.rank = w.rank, alone.count = w.count;
+  for (int i = 0; i < w.rank; ++i) alone.size[i] = w.size[i], alone.stride[0][i] = w.stride[0][i];
+  launch_walk(alone, dx, g, static_cast<const T*>(nullptr), static_cast<const T*>(nullptr), SpreadSum<T>{scale});
+}
+
+}  // namespace fg::inline FRAMEGRAD_ABI::cuda
