@@ -94,7 +94,7 @@ class Run {
       if (!inputs_[i].empty()) inputs_[i] = values_of(tensor_of(inputs_[i], shapes_[i], dtypes[i]));
   }
 
-  Result operator()(Dtype dtype, Place place, const std::vector<bool>& wanted) const {
+  Result operator()(Dtype dtype, Place place, const std::vector<bool>& wanted, Device device = kCpu) const {
     const auto dtypes = case_.dtypes(dtype, shapes_.size());
     Tensors bases(inputs_.size()), views(inputs_.size());
     for (std::size_t i = 0; i < inputs_.size(); ++i) {
@@ -102,6 +102,7 @@ class Run {
       bases[i] = AnyTensor::empty(dtypes[i], base_sizes(shapes_[i], place));
       std::memset(bases[i].raw(), 0, std::size_t(bases[i].bytes()));
       copy_into(view_of(bases[i], shapes_[i], place), tensor_of(inputs_[i], shapes_[i], dtypes[i]));
+      bases[i] = to(bases[i], device);
       if (wanted[i]) bases[i] = variable(bases[i]);
       views[i] = view_of(bases[i], shapes_[i], place);
     }
@@ -112,7 +113,7 @@ class Run {
     for (std::size_t k = 0; k < y.size(); ++k) {
       r.outputs.push_back(values_of(y[k]));
       r.output_sizes.push_back(y[k].sizes());
-      if (y[k].requires_grad()) seeds.emplace_back(y[k], tensor_of(weights(k, y[k].count()), y[k].sizes(), y[k].dtype()));
+      if (y[k].requires_grad()) seeds.emplace_back(y[k], to(tensor_of(weights(k, y[k].count()), y[k].sizes(), y[k].dtype()), device));
     }
     if (!seeds.empty()) {
       poison();
@@ -151,7 +152,7 @@ class Run {
     Tensors in(inputs_.size());
     for (std::size_t i = 0; i < inputs_.size(); ++i) {
       if (shapes_[i] == kAbsent) continue;
-      in[i] = device == kCpu ? tensor_of(inputs_[i], shapes_[i], dtypes[i]) : AnyTensor::empty(dtypes[i], shapes_[i], device);
+      in[i] = device == kMeta ? AnyTensor::empty(dtypes[i], shapes_[i], device) : to(tensor_of(inputs_[i], shapes_[i], dtypes[i]), device);
       if (wanted_[i]) in[i] = variable(in[i]);
     }
     return in;

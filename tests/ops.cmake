@@ -1,6 +1,7 @@
 # One executable for each file of tests/cases: ops_<case>. The checks (ops.cpp) are compiled once. Adding an op adds a file there.
+# Linked with the kernels run on the CPU, each is two tests: ops_<case> for the CPU's code, simt_<case> for the kernels.
 add_library(op_checks STATIC ${CMAKE_CURRENT_LIST_DIR}/ops.cpp)
-target_link_libraries(op_checks PUBLIC framegrad::framegrad framegrad_own GTest::gtest)
+target_link_libraries(op_checks PUBLIC framegrad::simt framegrad_own GTest::gtest)
 target_include_directories(op_checks PUBLIC ${CMAKE_CURRENT_LIST_DIR})
 
 file(GLOB case_files CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/cases/*.hpp)
@@ -12,6 +13,8 @@ foreach(case_file ${case_files})
   add_executable(ops_${stem} ${CMAKE_CURRENT_LIST_DIR}/op_one.cpp)
   target_compile_definitions(ops_${stem} PRIVATE "FRAMEGRAD_CASE_FILE=\"cases/${stem}.hpp\"" "FRAMEGRAD_CASES=${names}")
   target_link_libraries(ops_${stem} PRIVATE op_checks)
-  add_test(NAME ops_${stem} COMMAND ops_${stem})
+  add_test(NAME ops_${stem} COMMAND ops_${stem} --gtest_filter=-*.Device)
   set_tests_properties(ops_${stem} PROPERTIES LABELS ops TIMEOUT 900)
+  add_test(NAME simt_${stem} COMMAND ops_${stem} --gtest_filter=*.Device)
+  set_tests_properties(simt_${stem} PROPERTIES LABELS simt TIMEOUT 900)
 endforeach()

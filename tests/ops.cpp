@@ -7,6 +7,8 @@
 //   Threads    the same bits with one, two and three threads
 //   Refusal    wrong shapes throw ShapeError, and take no more memory than an input in another order
 //   Meta       a run without memory gives the same shapes
+//   Device     built with kernels for a GPU, or with the same ones on the CPU (cuda/simt): f32, bf16 and half, forward and backward, against
+//              double, from plain, permuted and sliced inputs; and the same bits from run to run
 //
 // Rounding error that is granted in type T, with A = accum_t<T>, K terms in the longest sum and M the largest number in the tensor (of a
 // gradient: in all inputs' gradients, since what is left of a sum that cancels says nothing about its terms):
@@ -103,15 +105,29 @@ void check_wanted(const OpCase& c) {
   }
 }
 
+/// The rounding that a type grants (file head): `run` in `dtype` against `exact`.
+void expect_rounded(const OpCase& c, Dtype dtype, const Shapes& shapes, const Result& r, const Result& exact, const std::string& where) {
+  double eps = 0;
+  visit_dtype(dtype, [&]<class T>(T) { eps = double(float(std::numeric_limits<T>::epsilon())); });
+  const bool wide = dtype == Dtype::f32 || dtype == Dtype::f64;
+  const double accumulated = wide ? eps : double(std::numeric_limits<float>::epsilon()), root = std::sqrt(c.terms(shapes));
+  ASSERT_EQ(r.outputs.size(), exact.outputs.size()) << where;
+  for (std::size_t k = 0; k < r.outputs.size(); ++k) {
+    const double sums = (c.composed ? eps : accumulated) * c.ulps * root * largest(exact.outputs[k]);
+    expect_near(r.outputs[k], exact.outputs[k], wide ? 0 : eps, sums, text(where, ", output ", k));
+  }
+  double scale = 0;
+  for (const Values& g : exact.gradients) scale = std::max(scale, largest(g));
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    const double sums = (c.composed ? eps : accumulated) * c.backward_ulps * root * scale;
+    expect_near(r.gradients[i], exact.gradients[i], 0, (wide ? 0 : 3 * eps * scale) + sums, text(where, ", gradient of input ", i));
+  }
+}
+
 void check_precision(const OpCase& c) {
   const cpu::Isa before = cpu::isa();
   for (const Shapes& shapes : c.correct) {
-    const double root = std::sqrt(c.terms(shapes));
     for (const Dtype dtype : c.types) {
-      double eps = 0;
-      visit_dtype(dtype, [&]<class T>(T) { eps = double(float(std::numeric_limits<T>::epsilon())); });
-      const bool wide = dtype == Dtype::f32 || dtype == Dtype::f64;
-      const double accumulated = wide ? eps : double(std::numeric_limits<float>::epsilon());
       Run run(c, shapes);
       run.round_to(dtype);
       cpu::set_isa(before);
@@ -119,23 +135,35 @@ void check_precision(const OpCase& c) {
       for (int path = 0; path < cpu::kIsas; ++path) {
         if (!cpu::supported(cpu::Isa(path))) continue;
         cpu::set_isa(cpu::Isa(path));
-        const Result r = run(dtype, Place::plain, run.wanted());
-        const std::string where = text(c.name, " in ", name_of(dtype), " on ", cpu::Isa(path), run.where());
-        for (std::size_t k = 0; k < r.outputs.size(); ++k) {
-          const double sums = (c.composed ? eps : accumulated) * c.ulps * root * largest(exact.outputs[k]);
-          expect_near(r.outputs[k], exact.outputs[k], wide ? 0 : eps, sums, text(where, ", output ", k));
-        }
-        double scale = 0;
-        for (const Values& g : exact.gradients) scale = std::max(scale, largest(g));
-        for (std::size_t i = 0; i < shapes.size(); ++i) {
-          const double sums = (c.composed ? eps : accumulated) * c.backward_ulps * root * scale;
-          expect_near(r.gradients[i], exact.gradients[i], 0, (wide ? 0 : 3 * eps * scale) + sums, text(where, ", gradient of input ", i));
-        }
+        expect_rounded(c, dtype, shapes, run(dtype, Place::plain, run.wanted()), exact, text(c.name, " in ", name_of(dtype), " on ", cpu::Isa(path), run.where()));
       }
     }
   }
   cpu::set_isa(before);
 }
+
+#ifdef FRAMEGRAD_WITH_CUDA
+void check_device(const OpCase& c) {
+  if (cuda::device_count() == 0) GTEST_SKIP() << cuda::why_no_device();
+  const Device device = cuda_device();
+  bool any = false;
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16, Dtype::f16}) {
+    if (std::find(c.types.begin(), c.types.end(), dtype) == c.types.end()) continue;
+    any = true;
+    for (const Shapes& shapes : c.correct) {
+      Run run(c, shapes);
+      run.round_to(dtype);
+      const Result exact = run(has_double(c) ? Dtype::f64 : c.types.front(), Place::plain, run.wanted());
+      for (const Place place : kPlaces)
+        expect_rounded(c, dtype, shapes, run(dtype, place, run.wanted(), device), exact, text(c.name, " in ", name_of(dtype), " on ", device, ", ", name_of(place), run.where()));
+      const Result once = run(dtype, Place::plain, run.wanted(), device), again = run(dtype, Place::plain, run.wanted(), device);
+      expect_same_bits(again.outputs, once.outputs, text(c.name, " in ", name_of(dtype), run.where(), ": outputs of two runs"));
+      expect_same_bits(again.gradients, once.gradients, text(c.name, " in ", name_of(dtype), run.where(), ": gradients of two runs"));
+    }
+  }
+  if (!any) GTEST_SKIP() << c.name << " has no type that GPUs have kernels for";
+}
+#endif
 
 void check_threads(const OpCase& c) {
   Cases all = c.threads;
@@ -219,6 +247,9 @@ void add_tests(const OpCase& c) {
   add("Threads", check_threads);
   if (!c.reject.empty()) add("Refusal", check_refusal);
   add("Meta", check_meta);
+#ifdef FRAMEGRAD_WITH_CUDA
+  add("Device", check_device);
+#endif
 }
 
 }  // namespace
