@@ -1,0 +1,121 @@
+// From an address in the program to function, file and line, and other text of reports. binutils' addr2line does the work,
+// when something is reported and never before; a build without -g gets the function's name alone.
+#pragma once
+
+#include <link.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <cuda/simt/engine.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI::simt {
+
+inline std::string index_text(uint3 i) { return text("(", i.x, ",", i.y, ",", i.z, ")"); }
+
+inline std::string mask_text(unsigned mask) {
+  char s[16];
+  std::snprintf(s, sizeof s, "0x%08x", mask);
+  return s;
+}
+
+/// "lane 3", "lanes 0-15,17"
+inline std::string lanes_text(unsigned lanes) {
+  std::string s = __builtin_popcount(lanes) == 1 ? "lane " : "lanes ";
+  const char* comma = "";
+  for (int i = 0; i < kWarp; ++i) {
+    if (!(lanes >> i & 1)) continue;
+    int end = i;
+    while (end + 1 < kWarp && (lanes >> (end + 1) & 1)) ++end;
+    s += text(comma, i);
+    if (end > i) s += text("-", end);
+    comma = ",";
+    i = end;
+  }
+  return s;
+}
+
+/// "cuda/softmax.cuh:41"
+inline std::string place_text(const Where& where) { return text(where.file, ":", where.line); }
+
+struct Frame {
+  std::string function, place;  // place: file:line, or ??:0
+};
+
+namespace detail {
+struct Module {
+  std::string path;
+  std::uintptr_t address;  // of the address asked for, within the file
+};
+
+inline Module module_of(const void* pc) {
+  struct Search { std::uintptr_t pc; Module found; } search{reinterpret_cast<std::uintptr_t>(pc), {}};
+  ::dl_iterate_phdr([](dl_phdr_info* info, std::size_t, void* context) {
+    auto& s = *static_cast<Search*>(context);
+    for (int i = 0; i < info->dlpi_phnum; ++i) {
+      const auto& h = info->dlpi_phdr[i];
+      const std::uintptr_t low = info->dlpi_addr + h.p_vaddr;
+      if (h.p_type != PT_LOAD || s.pc < low || s.pc >= low + h.p_memsz) continue;
+      s.found = {info->dlpi_name ? info->dlpi_name : "", s.pc - info->dlpi_addr};
+      return 1;
+    }
+    return 0;
+  }, &search);
+  if (search.found.path.empty()) {
+    char path[4096];
+    const auto n = ::readlink("/proc/self/exe", path, sizeof path - 1);
+    search.found.path.assign(path, n > 0 ? std::size_t(n) : 0);
+  }
+  return search.found;
+}
+}  // namespace detail
+
+/// The functions that `pc` stands in, the innermost inlined one first.
+inline std::vector<Frame> frames_of(const void* pc) {
+  std::vector<Frame> frames;
+  const detail::Module m = detail::module_of(pc);
+  if (m.path.empty() || m.path.find('\'') != std::string::npos) return frames;
+  char command[4400];
+  std::snprintf(command, sizeof command, "addr2line -Cfi -e '%s' 0x%zx 2>/dev/null", m.path.c_str(), std::size_t(m.address));
+  std::FILE* out = ::popen(command, "r");
+  if (!out) return frames;
+  std::string lines[2];
+  int which = 0;
+  for (int c; (c = std::fgetc(out)) != EOF;) {
+    if (c != '\n') {
+      lines[which] += char(c);
+    } else if (++which == 2) {
+      frames.push_back({lines[0], lines[1].substr(0, lines[1].find(" (discriminator"))});
+      lines[0].clear(), lines[1].clear();
+      which = 0;
+    }
+  }
+  ::pclose(out);
+  return frames;
+}
+
+/// The name of the function at an address, without its parameters.
+inline std::string function_name(const void* function) {
+  const auto frames = frames_of(function);
+  if (frames.empty()) return "(unknown)";
+  const std::string& name = frames.back().function;
+  int angles = 0;  // the parameters' parenthesis is the first one that is not inside template arguments
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    angles += name[i] == '<';
+    angles -= name[i] == '>';
+    if (name[i] == '(' && angles == 0 && name.compare(i, 11, "(anonymous ") != 0) return name.substr(0, i);
+  }
+  return name;
+}
+
+/// "\n    at file:line in function", a line for each function that `pc` stands in.
+inline std::string place_lines(const void* pc) {
+  std::string s;
+  for (const Frame& f : frames_of(pc)) s += text("\n    at ", f.place, " in ", f.function);
+  return s;
+}
+
+}  // namespace fg::inline FRAMEGRAD_ABI::simt
