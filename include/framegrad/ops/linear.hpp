@@ -6,6 +6,8 @@
 
 #include <framegrad/cpu/gemm.hpp>
 #include <framegrad/cpu/layer_norm.hpp>
+#include <framegrad/cuda/gemm.hpp>
+#include <framegrad/cuda/reduction_of.hpp>
 #include <framegrad/op.hpp>
 #include <framegrad/ops/formula/gelu.hpp>
 #include <framegrad/ops/formula/gelu_tanh.hpp>
@@ -25,6 +27,16 @@ template <> inline constexpr cpu::Activation activation_of<Gelu> = cpu::Activati
 template <> inline constexpr cpu::Activation activation_of<GeluTanh> = cpu::Activation::gelu_tanh;
 template <> inline constexpr cpu::Activation activation_of<Relu> = cpu::Activation::relu;
 template <> inline constexpr cpu::Activation activation_of<Silu> = cpu::Activation::silu;
+
+constexpr cuda::Activation on_gpu(cpu::Activation f) {
+  switch (f) {
+    case cpu::Activation::gelu_tanh: return cuda::Activation::gelu_tanh;
+    case cpu::Activation::gelu_erf: return cuda::Activation::gelu_erf;
+    case cpu::Activation::silu: return cuda::Activation::silu;
+    case cpu::Activation::relu: return cuda::Activation::relu;
+    default: return cuda::Activation::none;
+  }
+}
 
 template <class T, class F>
 struct Linear {
@@ -97,6 +109,28 @@ struct Linear {
     }
     if (d.x.defined()) cpu::gemm<T, T>(rows, K, N, h.data(), N, 1, saved.weight.data(), K, 1, d.x.data(), K);
     if (d.weight.defined()) cpu::gemm<T, T>(N, K, rows, h.data(), 1, N, saved.x.data(), K, 1, d.weight.data(), K);
+  }
+
+  static void forward(Cuda, const Attrs&, const In& in, Out& out, Saved* saved) requires OnDevice<T> {
+    const auto [rows, K] = collapse_to_rows(in.x);
+    const Index N = in.weight.size(0);
+    cuda::GemmOptions<T> o;
+    o.bias = in.bias ? in.bias->data() : nullptr;
+    o.activation = on_gpu(activation_of<F>);
+    o.pre_activation = activates && saved ? saved->z.data() : nullptr;
+    cuda::GemmKernels<T>::multiply({rows, N, K}, {in.x.data(), K, 1}, {in.weight.data(), 1, K}, out.y.data(), N, 0, o);
+  }
+  static void backward(Cuda, const Attrs&, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    const Index K = saved.x.size(-1), rows = K ? saved.x.count() / K : 0, N = saved.weight.size(0);
+    Tensor<T> h = g.y;
+    if (activates) {
+      h = like(g.y), h.allocate(g.y.device());
+      cuda::EpilogueKernels<T>::slope(rows, N, g.y.data(), saved.z.data(), on_gpu(activation_of<F>), h.data(), d.bias ? d.bias->data() : nullptr);
+    } else if (d.bias) {
+      cuda::sum_to(static_cast<const T*>(g.y.data()), {{rows, N}, {N, 1}, 0}, d.bias->data(), {0, 1});
+    }
+    if (d.x.defined()) cuda::GemmKernels<T>::multiply({rows, K, N}, {h.data(), N, 1}, {saved.weight.data(), K, 1}, d.x.data(), K);
+    if (d.weight.defined()) cuda::GemmKernels<T>::multiply({N, K, rows}, {h.data(), 1, N}, {saved.x.data(), K, 1}, d.weight.data(), K);
   }
 };
 
