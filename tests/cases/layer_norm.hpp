@@ -27,7 +27,13 @@ struct LayerNormCase {
 
   static inline const Cases correct = {{{1, 1, 2}, {2}, {2}},               // the shortest row that has a variance
                                        {{3, 4, 33}, {33}, {33}},            // C one more than a warp
-                                       {{1, 5, 100}, {100}, {100}}};        // neither rows nor C is a multiple of anything
+                                       {{1, 5, 100}, {100}, {100}},         // neither rows nor C is a multiple of anything
+                                       {{1, 70, 64}, {64}, {64}},           // then one for each of the forms that kernels have for rows of a length
+                                       {{2, 9, 384}, {384}, {384}},
+                                       {{2, 9, 1152}, {1152}, {1152}},
+                                       {{1, 3, 2560}, {2560}, {2560}},
+                                       {{1, 3, 4096}, {4096}, {4096}},
+                                       {{1, 2, 8208}, {8208}, {8208}}};
   static inline const Cases reject = {{{1, 3, 4}, {5}, {4}}, {{1, 3, 4}, {4}, {5}}};
   static inline const Cases timed = {{{1, 4096, 1152}, {1152}, {1152}},     // STDiT-XL/2: 16 frames of 256×256
                                      {{1, 5626, 1920}, {1920}, {1920}}};    // CogVideoX-2B: text and 16 frames of 480×720

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <framegrad/cpu/layer_norm.hpp>
+#include <framegrad/cuda/layer_norm.hpp>
 #include <framegrad/op.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
@@ -57,6 +58,17 @@ struct LayerNorm {
           auto& to = which == 0 ? d.gamma : d.beta;
           if (to) for (Index c = 0; c < r.C; ++c) to->data()[c] = T(sums[c]);
         });
+  }
+
+  static void forward(Cuda, const Attrs& a, const In& in, Out& out, Saved* saved) requires OnDevice<T> {
+    const Rows r = collapse_to_rows(in.x);
+    cuda::LayerNormKernels<T>::forward({1, r.rows, r.C}, float(a.eps), in.x.data(), in.gamma ? in.gamma->data() : nullptr, in.beta ? in.beta->data() : nullptr, out.y.data(),
+                                       saved ? saved->mean.data() : nullptr, saved ? saved->rstd.data() : nullptr);
+  }
+  static void backward(Cuda, const Attrs&, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    const Rows r = collapse_to_rows(saved.x);
+    cuda::LayerNormKernels<T>::backward({1, r.rows, r.C}, saved.x.data(), saved.gamma ? saved.gamma->data() : nullptr, g.y.data(), saved.mean.data(), saved.rstd.data(),
+                                        d.x.defined() ? d.x.data() : nullptr, d.gamma ? d.gamma->data() : nullptr, d.beta ? d.beta->data() : nullptr);
   }
 
  private:

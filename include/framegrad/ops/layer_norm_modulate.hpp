@@ -8,6 +8,7 @@
 #pragma once
 
 #include <framegrad/cpu/layer_norm.hpp>
+#include <framegrad/cuda/layer_norm.hpp>
 #include <framegrad/op.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
@@ -64,7 +65,22 @@ struct LayerNormModulate {
         });
   }
 
+  static void forward(Cuda, const Attrs& a, const In& in, Out& out, Saved* saved) requires OnDevice<T> {
+    cuda::LayerNormKernels<T>::forward(samples(in.x), float(a.eps), in.x.data(), in.scale.data(), in.shift.data(), out.y.data(), saved ? saved->mean.data() : nullptr,
+                                       saved ? saved->rstd.data() : nullptr);
+  }
+  static void backward(Cuda, const Attrs&, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    const auto wanted = [](const Tensor<T>& t) { return t.defined() ? t.data() : nullptr; };
+    cuda::LayerNormKernels<T>::backward(samples(saved.x), saved.x.data(), saved.scale.data(), g.y.data(), saved.mean.data(), saved.rstd.data(), wanted(d.x), wanted(d.scale),
+                                        wanted(d.shift));
+  }
+
  private:
+  static cuda::NormShape samples(const Tensor<T>& x) {
+    const Rows r = collapse_to_rows(x);
+    const Index B = x.size(0);
+    return {B, B ? r.rows / B : 0, r.C, 1};
+  }
   static std::vector<A> one_plus(const Tensor<T>& scale) {
     std::vector<A> gain(std::size_t(scale.count()));
     for (Index i = 0; i < scale.count(); ++i) gain[std::size_t(i)] = A(1) + A(scale.data()[i]);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <framegrad/cpu/math.hpp>
+#include <framegrad/cuda/rms_norm.hpp>
 #include <framegrad/op.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::ops {
@@ -91,6 +92,16 @@ struct RmsNorm {
       for (Index chunk = 0; chunk < chunks; ++chunk) s += partial[std::size_t(chunk * C + c)];
       d.gamma.data()[c] = T(s);
     }
+  }
+
+  static void forward(Cuda, const Attrs& a, const In& in, Out& out, Saved* saved) requires OnDevice<T> {
+    const auto [rows, C] = collapse_to_rows(in.x);
+    cuda::RmsNormKernels<T>::forward(rows, C, a.eps, in.x.data(), in.gamma.data(), out.y.data(), saved ? saved->rstd.data() : nullptr);
+  }
+  static void backward(Cuda, const Attrs&, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    const auto [rows, C] = collapse_to_rows(saved.x);
+    cuda::RmsNormKernels<T>::backward(rows, C, saved.x.data(), saved.gamma.data(), g.y.data(), saved.rstd.data(), d.x.defined() ? d.x.data() : nullptr,
+                                      d.gamma.defined() ? d.gamma.data() : nullptr);
   }
 };
 
