@@ -106,9 +106,13 @@ unsigned alive_lanes();
 /// Lets the block's other threads run.
 void yield();
 
+// The machine's side of ptx.cuh.
 void copy_issue(void* to, const void* from, int bytes, int from_bytes);
 void copy_commit();
 void copy_wait(int pending);  // until at most so many of the committed groups are pending; -1: all, committed or not
+void ldmatrix(int matrices, bool transposed, const void* row, unsigned* r, Where where);
+void mma_sync(int kind, float* d, const unsigned* a, const unsigned* b, const float* c, Where where);  // 0 bf16, 1 half, 2 tf32
+void check_aligned(const void* p, std::size_t bytes, const char* what);
 
 /// Ends the launch with a Fault about the running thread: kernel, block and thread are put before `what`.
 [[noreturn]] void fail(const std::string& what, const void* pc = nullptr);
