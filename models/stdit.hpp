@@ -115,7 +115,8 @@ class Stdit {
   const StditConfig& config() const { return config_; }
 
   /// x [B,C,T,H,W], timestep [B] on the scale of 0…999, caption [B,1,L,W_text], mask [B or less,L] of 0 and 1 (none: all rows are
-  /// used; a smaller batch is repeated) → [B,2C,T,H,W], in f32. Throws ShapeError, also if a patch doesn't divide T, H or W.
+  /// used; a smaller batch is repeated) → [B,2C,T,H,W], in f32. Timestep and mask are read on the host; x and caption are where the parameters
+  /// are. Throws ShapeError, also if a patch doesn't divide T, H or W.
   fg::Tensor<float, 5> operator()(const Tensor<5>& x, const fg::Tensor<float, 1>& timestep, const Tensor<4>& caption,
                                   const std::optional<fg::Tensor<std::int64_t, 2>>& mask = {}) const {
     const auto [B, C, T, H, W] = x.shape();
@@ -165,7 +166,7 @@ class Stdit {
   /// caption [B,1,L,W_text], mask → rows [B,L,D] and which of them each sample sees.
   StditText<Scalar> embed_text(const Tensor<4>& caption, const std::optional<fg::Tensor<std::int64_t, 2>>& mask) const {
     StditText<Scalar> text{caption_mlp_(rearrange<"b 1 l w -> b l w">(caption)), {}};
-    if (mask) text.seen = seen(*mask, caption.size(0), caption.size(2));
+    if (mask) text.seen = seen(to(*mask, kCpu), caption.size(0), caption.size(2), caption.device());
     return text;
   }
 
@@ -178,22 +179,23 @@ class Stdit {
     return [make](double* values, const Shape& sizes, std::uint64_t) { std::copy_n(make().data(), sizes.count(), values); };
   }
   Tensor<2> features(const fg::Tensor<float, 1>& t) const {
-    return t.is_meta() ? empty<Scalar, 2>({t.size(0), kTimeFeatures}, kMeta) : timestep_features<Scalar>(t, kTimeFeatures);
+    const Device device = (*patch_bias_).device();
+    return t.is_meta() ? empty<Scalar, 2>({t.size(0), kTimeFeatures}, kMeta) : to(timestep_features<Scalar>(to(t, kCpu), kTimeFeatures), device);
   }
   Tensor<4> grid_positions(Index rows, Index columns) const {                   // [1,1,S,D]
     const StditConfig& c = config_;
     const bool stored = rows == c.height / c.patch_h && columns == c.width / c.patch_w;
-    const auto t = stored ? *grid_pos_ : unsqueeze(grid_table<Scalar>(rows, columns, c.hidden, c.space_scale), 0);
+    const auto t = stored ? *grid_pos_ : to(unsqueeze(grid_table<Scalar>(rows, columns, c.hidden, c.space_scale), 0), (*grid_pos_).device());
     return unsqueeze(t, 1);
   }
   Tensor<4> frame_positions(Index frames) const {                               // [1,T,1,D]
     const bool stored = frames == config_.frames / config_.patch_t;
-    const auto t = stored ? *frame_pos_ : unsqueeze(sincos_table<Scalar>(frames, config_.hidden, 1 / config_.time_scale), 0);
+    const auto t = stored ? *frame_pos_ : to(unsqueeze(sincos_table<Scalar>(frames, config_.hidden, 1 / config_.time_scale), 0), (*frame_pos_).device());
     return unsqueeze(t, 2);
   }
 
   // Rows with a mask other than 0 are seen. Masks that are prefixes, as tokenizers make them, become lengths.
-  static AttentionOptions<Scalar> seen(const fg::Tensor<std::int64_t, 2>& mask, Index B, Index L) {
+  static AttentionOptions<Scalar> seen(const fg::Tensor<std::int64_t, 2>& mask, Index B, Index L, Device device) {
     const auto [n, columns] = mask.shape();
     check_shape(columns == L && n > 0 && B % n == 0, "stdit", "mask is ", mask.sizes(), ", captions have ", L, " tokens and a batch of ", B);
     auto lengths = empty<std::int32_t, 1>({B});
@@ -210,8 +212,8 @@ class Stdit {
       lengths(b) = std::int32_t(length);
     }
     AttentionOptions<Scalar> o;
-    if (prefixes) o.key_lengths = lengths;
-    else o.mask = m;
+    if (prefixes) o.key_lengths = to(lengths, device);
+    else o.mask = to(m, device);
     return o;
   }
 

@@ -46,7 +46,7 @@ class TextEncoder {
 
   const TextEncoderConfig& config() const { return config_; }
 
-  /// ids [B,L] → rows [B,L,W]; those of padding mean nothing. Throws ShapeError if L is more than the longest text.
+  /// ids [B,L], on the host → rows [B,L,W]; those of padding mean nothing. Throws ShapeError if L is more than the longest text.
   Tensor<3> operator()(const fg::Tensor<std::int64_t, 2>& ids) const {
     const Index B = ids.size(0), L = ids.size(1);
     check_shape(L <= config_.tokens, "text_encoder", "ids is ", ids.sizes(), ", at most ", config_.tokens, " tokens are possible");
@@ -57,8 +57,9 @@ class TextEncoder {
       lengths(b) = 0;
       for (Index l = 0; l < L; ++l) lengths(b) += std::int32_t(mask(b, l));
     }
-    seen.key_lengths = lengths;
-    Tensor<3> x = embedding(*embed_, ids) + slice(*position_, 0, 0, L);
+    const Device device = (*embed_).device();
+    seen.key_lengths = to(lengths, device);
+    Tensor<3> x = embedding(*embed_, to(ids, device)) + slice(*position_, 0, 0, L);
     for (const Block& b : blocks_) {
       x = x + b.attn(b.norm1(x), seen);
       x = x + b.mlp(b.norm2(x));

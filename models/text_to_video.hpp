@@ -68,7 +68,7 @@ class TextToVideo {
     const Index B = ids.size(0), L = ids.size(1);
     TextCondition<Scalar> c{unsqueeze(text_(ids), 1), TextEncoder<Scalar>::token_mask(ids)};
     if (std::find(dropped.begin(), dropped.end(), 1) == dropped.end()) return c;
-    const auto keep = per_sample<Scalar, 4>(B, [&](Index b) { return dropped[std::size_t(b)] ? 0.0 : 1.0; });
+    const auto keep = per_sample<Scalar, 4>(B, [&](Index b) { return dropped[std::size_t(b)] ? 0.0 : 1.0; }, params_.device());
     c.caption = c.caption * keep + video_.null_caption(B, L) * (1 - keep);
     return c;
   }
@@ -84,13 +84,14 @@ class TextToVideo {
     return video_(cast<Scalar>(x), t, c.caption, c.mask);
   }
 
-  /// One latent for each prompt, [B,C,T,H,W]. The noise is PyTorch's for this seed, so prompts and order decide the result.
+  /// One latent for each prompt, [B,C,T,H,W], where the parameters are. The noise is PyTorch's for this seed, so prompts and order decide the result.
   Tensor<float, 5> sample(const std::vector<std::string>& prompts, const SampleOptions& o, const SamplerHooks<float, 5>& hooks = {}) const {
     const NoGrad off;
     const StditConfig& v = config_.video;
     Generator generator(o.seed);
     auto x = empty<float, 5>({Index(prompts.size()), v.channels, v.frames, v.height, v.width});
     fill_randn(x.data(), x.count(), generator);
+    x = to(x, params_.device());
     const FlowSampling how{o.steps, config_.shift, config_.prediction, o.solver};
     const auto text = condition(prompts);
     if (o.guidance_scale == 1) return flow_sample([&](const auto& at, const auto& t) { return (*this)(at, t, text); }, x, how, hooks);

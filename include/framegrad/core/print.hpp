@@ -26,7 +26,7 @@ namespace detail {
 
 class TensorPrinter {
  public:
-  TensorPrinter(const AnyTensor& t, const PrintOptions& options) : t_(t), o_(options), shortened_(t.count() > options.threshold) {}
+  TensorPrinter(const AnyTensor& t, const PrintOptions& options) : t_(on_host(t)), o_(options), shortened_(t.count() > options.threshold) {}
 
   std::string str() {
     visit(0, t_.geometry().offset, [&](double v) { consider(v); });
@@ -102,7 +102,7 @@ class TensorPrinter {
     return s + "]";
   }
 
-  const AnyTensor& t_;
+  AnyTensor t_;
   PrintOptions o_;
   bool shortened_;
   bool whole_ = true;

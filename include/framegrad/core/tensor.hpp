@@ -181,6 +181,7 @@ class Tensor : public Tensor<T> {
   /// One element, by its index. For a device tensor, bring it to the CPU first.
   template <class... I> requires(sizeof...(I) == std::size_t(R))
   T& operator()(I... index) const {
+    check<DeviceError>(this->device().kind == Device::Kind::cpu, "Tensor", "an element is read of a tensor on ", this->device(), ": bring it over with to(x, kCpu)");
     const Index at[] = {Index(index)..., 0};
     Index offset = 0;
     for (int i = 0; i < R; ++i) {
@@ -189,13 +190,34 @@ class Tensor : public Tensor<T> {
     }
     return this->data()[offset];
   }
-  /// The value of a tensor of one element.
+  /// The value of a tensor of one element; waits for a GPU that has it.
   T item() const {
     check_shape(this->count() == 1, "item", "tensor is ", this->sizes(), ", one element is needed");
-    check<DeviceError>(this->device().kind == Device::Kind::cpu, "item", "tensor is on ", this->device());
+    check<DeviceError>(!this->is_meta(), "item", "the tensor has no memory");
+    if constexpr (kWithCuda)
+      if (this->device().kind == Device::Kind::cuda) {
+        const cuda::DeviceScope scope(this->device().index);
+        T value;
+        cuda::copy_to_host(&value, this->data(), Index(sizeof(T)));
+        return value;
+      }
     return *this->data();
   }
 };
+
+namespace detail {
+/// The same tensor over a copy of its memory on the host, or itself if it is there.
+inline AnyTensor on_host(const AnyTensor& t) {
+  if constexpr (kWithCuda)
+    if (t.allocated() && t.device().kind == Device::Kind::cuda) {
+      const cuda::DeviceScope scope(t.device().index);
+      const auto host = std::make_shared<Storage>(t.storage()->bytes(), kCpu);
+      cuda::copy_to_host(host->data(), t.storage()->data(), host->bytes());
+      return AnyTensor::over(host, t.dtype(), t.geometry());
+    }
+  return t;
+}
+}  // namespace detail
 
 // What `infer` writes: shapes, which apply allocates.
 
@@ -218,7 +240,15 @@ template <class T, int R> Tensor<T, R> empty(const Index (&sizes)[R], Device dev
 }
 template <class T, int R> Tensor<T, R> full(const Index (&sizes)[R], T value, Device device = kCpu) {
   auto t = empty<T, R>(sizes, device);
-  if (!t.is_meta()) std::fill_n(t.data(), t.count(), value);
+  if (device.kind == Device::Kind::cpu) std::fill_n(t.data(), t.count(), value);
+  if constexpr (kWithCuda)
+    if (device.kind == Device::Kind::cuda) {
+      const cuda::DeviceScope scope(device.index);
+      const AnyTensor one = AnyTensor::empty(dtype_of<T>, Shape{}, device);
+      cuda::copy_to_device(one.raw(), &value, Index(sizeof(T)));
+      const Strides repeated = Shape::filled(R, 0);
+      cuda::copy_strided(dtype_of<T>, t.raw(), t.strides().begin(), dtype_of<T>, one.raw(), repeated.begin(), t.sizes().begin(), R, false);
+    }
   return t;
 }
 template <class T, int R> Tensor<T, R> zeros(const Index (&sizes)[R], Device device = kCpu) { return full<T, R>(sizes, T(0), device); }

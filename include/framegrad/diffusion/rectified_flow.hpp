@@ -38,7 +38,7 @@ inline double shifted_time(double u, double shift) {
 template <class T, int R>
 Tensor<T, R> flow_sample_at(const Tensor<T, R>& x0, const std::vector<double>& t, const Tensor<T, R>& noise) {
   check_shape(Index(t.size()) == x0.size(0) && noise.sizes() == x0.sizes(), "flow", t.size(), " times, x0 ", x0.sizes(), ", noise ", noise.sizes());
-  const auto at = per_sample<T, R>(x0.size(0), [&](Index i) { return t[std::size_t(i)]; });
+  const auto at = per_sample<T, R>(x0.size(0), [&](Index i) { return t[std::size_t(i)]; }, x0.device());
   return x0 * (1 - at) + noise * at;
 }
 
@@ -63,7 +63,7 @@ FlowLoss<T> flow_loss(Model&& model, const Tensor<T, R>& x0, const std::vector<d
   const auto error = objective.prediction == FlowPrediction::velocity ? out - (noise - x0) : out - x0;
   FlowLoss<T> l;
   l.loss = mean_per_sample(error * error);
-  if (objective.weight) l.loss = l.loss * per_sample<T, 1>(B, [&](Index i) { return objective.weight(t[std::size_t(i)]); });
+  if (objective.weight) l.loss = l.loss * per_sample<T, 1>(B, [&](Index i) { return objective.weight(t[std::size_t(i)]); }, x0.device());
   l.total = mean(l.loss);
   return l;
 }

@@ -45,7 +45,7 @@ inline auto noise_from(Generator& generator, Index copies = 1) {
     sizes[0] *= copies;
     const AnyTensor all = AnyTensor::empty(dtype_of<T>, sizes);
     fill_randn(static_cast<T*>(all.raw()), all.count(), generator);
-    return Tensor<T, R>(all.slice(0, 0, x.size(0)));
+    return Tensor<T, R>(to(all.slice(0, 0, x.size(0)), x.device()));
   };
 }
 
@@ -79,7 +79,7 @@ Prediction<T, R> split_prediction(const Tensor<T, R>& out, const Tensor<T, R>& x
   return {slice(out, 1, 0, C), slice(out, 1, C, 2 * C)};
 }
 
-/// The same timestep for each sample, [B].
+/// The same timestep for each sample, [B], on the host: a model makes its features there.
 inline Tensor<float, 1> timesteps(Index B, double t) { return full<float, 1>({B}, float(t)); }
 
 }  // namespace fg::inline FRAMEGRAD_ABI

@@ -155,7 +155,7 @@ inline void save_npy(const std::string& path, const AnyTensor& t) {
   std::string header = text("{'descr': '", detail::npy_descr(t.dtype(), path), "', 'fortran_order': False, 'shape': (", shape, "), }");
   header.resize((10 + header.size() + 1 + 63) / 64 * 64 - 10, ' ');  // so that the data begin at a multiple of 64
   header.back() = '\n';
-  const AnyTensor x = t.is_row_major() ? t : row_major_copy(t);
+  const AnyTensor x = to(t.is_row_major() ? t : row_major_copy(t), kCpu);
   write_file_atomically(path, [&](FileSink& sink) {
     sink.write(std::string_view("\x93NUMPY\x01\x00", 8));
     const char length[2] = {char(header.size() & 255), char(header.size() >> 8)};

@@ -143,7 +143,7 @@ inline void save_safetensors(const std::string& path, const NamedTensors& tensor
     sink.write(length, 8);
     sink.write(head);
     for (const auto* t : sorted) {
-      const AnyTensor x = t->tensor.is_row_major() ? t->tensor : row_major_copy(t->tensor);
+      const AnyTensor x = to(t->tensor.is_row_major() ? t->tensor : row_major_copy(t->tensor), kCpu);
       if (x.bytes() > 0) sink.write(x.raw(), std::size_t(x.bytes()));
     }
   });

@@ -49,7 +49,7 @@ Tensor<T, 2> grid_table(Index H, Index W, Index D, double scale) {
   return table;
 }
 
-/// t [B] → [B, D]: cos(t·f_i), then sin(t·f_i), f_i = exp(−ln(10000)·i/(D/2)), in f32 throughout.
+/// t [B], on the host → [B, D]: cos(t·f_i), then sin(t·f_i), f_i = exp(−ln(10000)·i/(D/2)), in f32 throughout.
 template <class T>
 Tensor<T, 2> timestep_features(const Tensor<float, 1>& t, Index D = 256) {
   const Index B = t.size(0), half = D / 2;

@@ -87,8 +87,8 @@ class Parameter {
 
 class Params {
  public:
-  /// An empty store. Tensors made in it start from `seed`.
-  explicit Params(std::uint64_t seed = 0) : store_(std::make_shared<Store>()) { store_->seed = seed; }
+  /// An empty store. Tensors made in it start from `seed`, the same on every device.
+  explicit Params(std::uint64_t seed = 0, Device device = kCpu) : store_(std::make_shared<Store>()) { store_->seed = seed, store_->device = device; }
   /// A store that allocates nothing: for counting, and for forecasts.
   static Params meta() {
     Params p;
@@ -143,6 +143,18 @@ class Params {
     return n;
   }
 
+  Device device() const { return store_->device; }
+
+  /// Moves every tensor of the store; its layers see the new memory at once. Gradients stay behind. Optimizers are made after it.
+  void to(Device device) const {
+    for (const auto& s : store_->slots) {
+      const bool trained = s->trainable();
+      s->value = fg::to(s->value.detach(), device);
+      if (trained) s->value = variable(s->value, s->name);
+    }
+    store_->device = device;
+  }
+
   /// Stops (or starts again) training what `chooses` says yes to.
   void freeze(const std::function<bool(const std::string& name)>& chooses, bool frozen = true) const {
     for (const auto& s : slots())
@@ -174,11 +186,12 @@ class Params {
       check_dtype(found->value.dtype() == dtype, full, "is ", found->value.dtype(), ", asked for as ", dtype);
       return found;
     }
-    AnyTensor value = AnyTensor::empty(dtype, sizes, store_->device);
+    AnyTensor value = AnyTensor::empty(dtype, sizes, store_->device == kMeta ? kMeta : kCpu);
     if (!value.is_meta()) {
       std::vector<double> values(std::size_t(sizes.count()));
       init(values.data(), sizes, hash_name(full) ^ (store_->seed * 0x9E3779B97F4A7C15u));
       cpu::convert_strided(dtype, value.raw(), value.geometry(), Dtype::f64, values.data(), value.strides(), false);
+      value = fg::to(value, store_->device);
     }
     auto slot = std::make_shared<Slot>();
     slot->name = full;
