@@ -1,7 +1,12 @@
 # One executable for each file of tests/cases: ops_<case>. The checks (ops.cpp) are compiled once. Adding an op adds a file there.
 # Linked with the kernels run on the CPU, each is two tests: ops_<case> for the CPU's code, simt_<case> for the kernels.
+set(tested framegrad::simt)
+if(FRAMEGRAD_COMPILED)
+  framegrad_add_compiled(framegrad_tested framegrad_simt double float fg::bf16 fg::half)
+  set(tested framegrad_tested)
+endif()
 add_library(op_checks STATIC ${CMAKE_CURRENT_LIST_DIR}/ops.cpp)
-target_link_libraries(op_checks PUBLIC framegrad::simt framegrad_own GTest::gtest)
+target_link_libraries(op_checks PUBLIC ${tested} framegrad_own GTest::gtest)
 target_include_directories(op_checks PUBLIC ${CMAKE_CURRENT_LIST_DIR})
 
 file(GLOB case_files CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/cases/*.hpp)
