@@ -9,6 +9,7 @@
 #pragma once
 
 #include <framegrad/cpu/attention.hpp>
+#include <framegrad/cuda/attention.hpp>
 #include <framegrad/op.hpp>
 #include <framegrad/ops/contiguous.hpp>
 
@@ -69,6 +70,15 @@ struct Attention {
                                view<T>(d.k, a.heads), view<T>(d.v, a.heads), d.bias ? d.bias->data() : nullptr);
   }
 
+  static void forward(Cuda, const Attrs& a, const In& in, Out& out, Saved* saved) requires OnDevice<T> {
+    cuda::AttentionKernels<T>::forward(inputs(a, in.q, in.k, in.v, in.key_lengths, in.bias, in.mask), rows<T>(out.y, a.heads), saved ? saved->lse.data() : nullptr);
+  }
+  static void backward(Cuda, const Attrs& a, const Saved& s, const Out& g, In& d) requires OnDevice<T> {
+    cuda::AttentionGradients<T> to{rows<T>(d.q, a.heads), rows<T>(d.k, a.heads), rows<T>(d.v, a.heads), {}};
+    if (d.bias) to.bias = plane<T>(*d.bias);
+    cuda::AttentionKernels<T>::backward(inputs(a, s.q, s.k, s.v, s.key_lengths, s.bias, s.mask), rows<const T>(s.y, a.heads), s.lse.data(), rows<const T>(g.y, a.heads), to);
+  }
+
  private:
   static void check_repeats(const Shape& sizes, const In& in, Index heads, std::string_view what) {
     Shape full(std::span<const Index>(in.q.sizes().begin(), std::size_t(in.q.rank() - 2)));
@@ -112,6 +122,27 @@ struct Attention {
     const auto stride = [&](int axis) { return t.size(axis) == 1 ? 0 : t.stride(axis); };
     to.outer = t.rank() > 3 ? stride(0) : 0, to.inner = t.rank() > 4 ? stride(1) : 0;
     to.head = stride(-3), to.query = stride(-2), to.key = stride(-1);
+  }
+
+  template <class P>
+  static cuda::AttentionRows<P> rows(const Tensor<T>& t, Index heads) {
+    const auto v = view<P>(t, heads);
+    return {v.data, v.outer, v.inner, v.head, v.row};
+  }
+  template <class P, class S>
+  static cuda::AttentionPlane<P> plane(const Tensor<S>& t) {
+    cuda::AttentionPlane<P> to{t.data()};
+    repeat_strides(t, to);
+    return to;
+  }
+  static cuda::AttentionInputs<T> inputs(const Attrs& a, const Tensor<T>& q, const Tensor<T>& k, const Tensor<T>& v, const std::optional<Tensor<std::int32_t>>& lengths,
+                                         const std::optional<Tensor<T>>& b, const std::optional<Tensor<std::uint8_t>>& m) {
+    const auto s = shape(a, q, k);
+    cuda::AttentionInputs<T> in{s.outer, s.inner, s.heads, s.queries, s.keys, s.head_dim, float(s.scale), rows<const T>(q, a.heads), rows<const T>(k, a.heads), rows<const T>(v, a.heads),
+                                lengths ? lengths->data() : nullptr, {}, {}};
+    if (b) in.bias = plane<const T>(*b);
+    if (m) in.seen = plane<const std::uint8_t>(*m);
+    return in;
   }
 };
 
