@@ -184,22 +184,27 @@ __global__ void __launch_bounds__(Form::N == 4 ? 256 : kMostRowThreads) norm_bac
 }
 
 /// The same sums by themselves, for column_tiles.
-template <bool Center, class T>
+template <bool Center, int P_, class T>
 struct NormColumns {
+  static constexpr int P = P_;
   const T *x, *g;
   const float *mean, *rstd;
   Index C;
 
-  template <int P>
-  __device__ __forceinline__ void begin(Index, int) {}
-  template <int P>
-  __device__ __forceinline__ void add(Index row, int c, float (&dgain)[P], float (&dbias)[P]) const {
-    const auto px = load_pack<P>(x + row * C + c), pg = load_pack<P>(g + row * C + c);
-    const float mu = Center ? mean[row] : 0.0f, r = rstd[row];
+  struct Loaded {
+    Pack<T, P> x, g;
+    float mu, r;
+  };
+  struct Shared {};
+  __device__ __forceinline__ Shared begin(Index, int) const { return {}; }
+  __device__ __forceinline__ Loaded load(Index row, int c) const {
+    return {load_pack<P>(x + row * C + c), load_pack<P>(g + row * C + c), Center ? mean[row] : 0.0f, rstd[row]};
+  }
+  __device__ __forceinline__ void use(Index, int, const Shared&, const Loaded& l, float (&dgain)[P], float (&dbias)[P]) const {
 #pragma unroll
     for (int j = 0; j < P; ++j) {
-      const float gj = to_float(pg.v[j]);
-      dgain[j] += gj * ((to_float(px.v[j]) - mu) * r);
+      const float gj = to_float(l.g.v[j]);
+      dgain[j] += gj * ((to_float(l.x.v[j]) - l.mu) * l.r);
       dbias[j] += gj;
     }
   }
@@ -242,9 +247,8 @@ template <bool Center, class T>
 void launch_norm_backward(const NormShape& s, const T* x, const T* gain, const T* g, const float* mean, const float* rstd, T* dx, T* dgain, T* dbias) {
   const SumTarget<T> to_gain{dgain, s.C, 1}, to_bias{dbias, s.C, 1};
   if (s.groups * s.rows == 0 || s.C == 0) {
-    for (T* to : {dgain, dbias})
-      if (to) fill_zero(to, s.groups * s.C * Index(sizeof(T)));
-    return;
+    clear_sums(s.groups, s.C, dgain);
+    return clear_sums(s.groups, s.C, dbias);
   }
   check_row(s.C, Center ? "layer_norm" : "rms_norm");
   const int sums = dbias ? 2 : dgain ? 1 : 0;
@@ -259,7 +263,7 @@ void launch_norm_backward(const NormShape& s, const T* x, const T* gain, const T
       launch(norm_backward<Center, Form, T>, grid, x, gain, g, mean, rstd, dx, partial.template as<float>(), s.rows, chunks, chunk, sums, int(s.C), s.offset);
     }
     if (sums == 0) return;
-    if constexpr (kSumsAside) launch_columns<Form::P>(NormColumns<Center, T>{x, g, mean, rstd, s.C}, s.groups, s.rows, s.C, sums, to_gain, to_bias);
+    if constexpr (kSumsAside) launch_columns(NormColumns<Center, Form::P, T>{x, g, mean, rstd, s.C}, s.groups, s.rows, s.C, sums, to_gain, to_bias);
     else launch_add_chunks(partial.template as<float>(), s.groups, chunks, sums, s.C, to_gain, to_bias);
   });
 }

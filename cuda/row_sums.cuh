@@ -65,18 +65,25 @@ void launch_add_chunks(const float* partial, Index groups, Index chunks, int sum
 
 inline constexpr int kTilePacks = 32, kTileRows = 8;
 
-// grid [groups · chunks, ceil(C / (32·P))], block [32, 8]. f.begin<P>(group, c) is called first, then for each row f.add<P>(row, c, first, second),
-// which adds to the columns' sums; partial may be null.
-template <int P, class F>
-__global__ void __launch_bounds__(kTilePacks * kTileRows) column_tiles(F f, float* __restrict__ partial,  // [groups, chunks, sums, C]
+// F::P columns are a pack. shared = f.begin(group, c) is what the rows share; then for each row f.use(row, c, shared, f.load(row, c), first, second) adds
+// to the columns' sums. The next row is on its way while this one is worked on.
+// grid [groups · chunks, ceil(C / (32·P))], block [32, 8]; partial may be null
+template <class F>
+__global__ void __launch_bounds__(kTilePacks * kTileRows) column_tiles(const F f, float* __restrict__ partial,  // [groups, chunks, sums, C]
                                                                        Index rows, Index chunks, Index chunk, int sums, int C) {
+  constexpr int P = F::P;
   __shared__ float cells[kTileRows][2][kTilePacks * P];
   const int c = (int(blockIdx.y) * kTilePacks + int(threadIdx.x)) * P;
   const Index group = Index(blockIdx.x) / chunks, begin = Index(blockIdx.x) % chunks * chunk, end = begin + chunk < rows ? begin + chunk : rows;
   float sum[2][P] = {};
-  if (c < C) {
-    f.template begin<P>(group, c);
-    for (Index row = begin + threadIdx.y; row < end; row += kTileRows) f.template add<P>(group * rows + row, c, sum[0], sum[1]);
+  if (Index row = begin + threadIdx.y; c < C && row < end) {
+    const auto shared = f.begin(group, c);
+    auto next = f.load(group * rows + row, c);
+    for (; row < end; row += kTileRows) {
+      const auto now = next;
+      if (row + kTileRows < end) next = f.load(group * rows + row + kTileRows, c);
+      f.use(group * rows + row, c, shared, now, sum[0], sum[1]);
+    }
   }
   if (!partial) return;
   // Column j of pack x lies at j·32 + x, so that a warp's writes and reads meet no bank twice.
@@ -96,15 +103,21 @@ __global__ void __launch_bounds__(kTilePacks * kTileRows) column_tiles(F f, floa
   }
 }
 
-/// f over [groups, rows, C] in packs of P, and its sums (0 to 2 of them) to first and second.
-template <int P, class T, class F>
+/// f over [groups, rows, C], and its sums (0 to 2 of them) to first and second.
+template <class T, class F>
 void launch_columns(const F& f, Index groups, Index rows, Index C, int sums, SumTarget<T> first, SumTarget<T> second) {
-  if (groups == 0 || rows == 0 || C == 0) return;
-  const Index chunk = rows_a_chunk(groups, rows, 32), chunks = (rows + chunk - 1) / chunk;
+  const Index chunk = rows_a_chunk(groups, rows, 4 * kTileRows), chunks = (rows + chunk - 1) / chunk;
   const Scratch partial(groups * chunks * sums * C * 4);
-  launch(column_tiles<P, F>, {dim3(unsigned(groups * chunks), unsigned((C + kTilePacks * P - 1) / (kTilePacks * P))), dim3(kTilePacks, kTileRows)}, f, partial.as<float>(),
-         rows, chunks, chunk, sums, int(C));
+  constexpr Index kTile = kTilePacks * F::P;
+  launch(column_tiles<F>, {dim3(unsigned(groups * chunks), unsigned((C + kTile - 1) / kTile)), dim3(kTilePacks, kTileRows)}, f, partial.as<float>(), rows, chunks, chunk, sums,
+         int(C));
   if (sums) launch_add_chunks(partial.as<float>(), groups, chunks, sums, C, first, second);
+}
+
+/// The sums of no rows.
+template <class T>
+void clear_sums(Index groups, Index C, T* to) {
+  if (to) fill_zero(to, groups * C * Index(sizeof(T)));
 }
 
 }  // namespace fg::inline FRAMEGRAD_ABI::cuda

@@ -19,7 +19,8 @@ struct GatedResidualCase {
     return y;
   }
 
-  static inline const Cases correct = {{{1, 1, 1}, {1, 1, 1}, {1, 1, 1}}, {{3, 5, 33}, {3, 1, 33}, {3, 5, 33}}, {{2, 40, 70}, {2, 1, 70}, {2, 40, 70}}};
+  static inline const Cases correct = {{{1, 1, 1}, {1, 1, 1}, {1, 1, 1}}, {{3, 5, 33}, {3, 1, 33}, {3, 5, 33}}, {{2, 40, 70}, {2, 1, 70}, {2, 40, 70}},
+                                       {{2, 70, 264}, {2, 1, 264}, {2, 70, 264}}};
   static inline const Cases reject = {{{3, 5, 4}, {1, 1, 4}, {3, 5, 4}}, {{3, 5, 4}, {3, 1, 4}, {3, 4, 4}}};
   static inline const Cases timed = {{{1, 4096, 1152}, {1, 1, 1152}, {1, 4096, 1152}}};  // STDiT-XL/2: 16 frames of 256×256
   static double terms(const Shapes& s) { return double(s[0][1]); }
@@ -30,7 +31,7 @@ struct GatedResidualOfFramesCase {  // h as temporal attention leaves it: patche
   static constexpr std::string_view name = "gated_residual_of_frames";
   template <class T>
   static auto run(Tensor<T, 4> x, Tensor<T, 4> gate, Tensor<T, 4> h) { return gated_residual(x, gate, rearrange<"b s t d -> b t s d">(h)); }
-  static inline const Cases correct = {{{2, 3, 4, 5}, {2, 1, 1, 5}, {2, 4, 3, 5}}};
+  static inline const Cases correct = {{{2, 3, 4, 5}, {2, 1, 1, 5}, {2, 4, 3, 5}}, {{2, 5, 4, 16}, {2, 1, 1, 16}, {2, 4, 5, 16}}};
   static inline const Cases threads = {{{2, 16, 64, 96}, {2, 1, 1, 96}, {2, 64, 16, 96}}};
   static double terms(const Shapes& s) { return double(s[0][1] * s[0][2]); }
 };

@@ -6,6 +6,8 @@
 #pragma once
 
 #include <framegrad/cpu/layer_norm.hpp>
+#include <framegrad/cuda/gated_residual.hpp>
+#include <framegrad/cuda/walk_of.hpp>
 #include <framegrad/op.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
@@ -82,7 +84,38 @@ struct GatedResidual {
     if (d.x.defined()) d.x = g.y;
   }
 
+  static void forward(Cuda, const Attrs&, const In& in, Out& out, Saved*) requires OnDevice<T> {
+    const Tensor<T> x(with_unit_rows(in.x)), h(with_unit_rows(in.h));
+    const cuda::Gate<const T> gate{in.gate.data(), in.gate.stride(0), in.gate.stride(-1)};
+    cuda::GatedResidualKernels<T>::forward(rows_of(x, h), out.y.size(0), out.y.size(-1), x.data(), gate, h.data(), out.y.data());
+  }
+  static void backward(Cuda, const Attrs&, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    if (d.gate.defined() || d.h.defined()) {
+      const Tensor<T> h(with_unit_rows(saved.h));
+      const bool direct = d.h.defined() && (d.h.stride(-1) == 1 || d.h.size(-1) == 1);
+      Tensor<T> dh = d.h;
+      if (d.h.defined() && !direct) dh = of_shape<T>(d.h.sizes()), dh.allocate(g.y.device());
+      const cuda::Gate<const T> gate{saved.gate.data(), saved.gate.stride(0), saved.gate.stride(-1)};
+      cuda::Gate<T> dgate;
+      if (d.gate.defined()) dgate = {d.gate.data(), d.gate.stride(0), d.gate.stride(-1)};
+      cuda::GatedResidualKernels<T>::backward(rows_of(h, dh.defined() ? dh : h), g.y.size(0), g.y.size(-1), g.y.data(), gate, h.data(), dh.defined() ? dh.data() : nullptr,
+                                              dgate);
+      if (d.h.defined() && !direct) copy_into(d.h, dh);
+    }
+    if (d.x.defined()) d.x = g.y;
+  }
+
  private:
+  /// Where the rows of two tensors of the same sizes begin.
+  static cuda::Walk<2> rows_of(const Tensor<T>& a, const Tensor<T>& b) {
+    const auto of_rows = [](Strides s) {
+      s.erase(s.rank() - 1);
+      return s;
+    };
+    Shape sizes = a.sizes();
+    sizes.erase(sizes.rank() - 1);
+    return cuda::walk_of<2>({sizes, row_major(sizes), 0}, {of_rows(a.strides()), of_rows(b.strides())});
+  }
   static AnyTensor with_unit_rows(const Tensor<T>& t) { return t.stride(-1) == 1 || t.size(-1) == 1 ? AnyTensor(t) : row_major_copy(t); }
   static Index row_offset(const Tensor<T>& t, Index row) {
     Index at = 0;

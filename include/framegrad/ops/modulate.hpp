@@ -6,6 +6,7 @@
 #pragma once
 
 #include <framegrad/cpu/layer_norm.hpp>
+#include <framegrad/cuda/modulate.hpp>
 #include <framegrad/op.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
@@ -81,6 +82,18 @@ struct Modulate {
           const Tensor<T>& to = which == 0 ? d.scale : d.shift;
           if (to.defined()) for (Index c = 0; c < r.C; ++c) to.data()[b * r.C + c] = T(sums[c]);
         });
+  }
+
+  static void forward(Cuda, const Attrs&, const In& in, Out& out, Saved*) requires OnDevice<T> {
+    const Rows r = collapse_to_rows(in.x);
+    const Index B = in.x.size(0);
+    cuda::ModulateKernels<T>::forward(B, B ? r.rows / B : 0, r.C, in.x.data(), in.shift.data(), in.scale.data(), out.y.data());
+  }
+  static void backward(Cuda, const Attrs&, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    const Rows r = collapse_to_rows(saved.x);
+    const Index B = saved.x.size(0);
+    const auto wanted = [](const Tensor<T>& t) { return t.defined() ? t.data() : nullptr; };
+    cuda::ModulateKernels<T>::backward(B, B ? r.rows / B : 0, r.C, saved.x.data(), saved.scale.data(), g.y.data(), wanted(d.x), wanted(d.shift), wanted(d.scale));
   }
 };
 
