@@ -7,6 +7,7 @@
 #include <array>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include <cuda/simt/engine.hpp>
 #include <cuda/simt/observer.hpp>
@@ -66,12 +67,18 @@ class Block {
 
   static void fiber_main();
   void arrange(const Launch& launch);
+  void make_current(Thread& t);
   void begin(Thread& t);
   void finish(Thread& t);
   void suspend(Thread& t, Wait why, const char* name, unsigned mask, Where where);
   void leave(Fiber& from);
   void release_barrier(const Thread* last);
   [[noreturn]] void give_up();
+  template <class Message>
+  [[noreturn]] void fail_with(Message&& message) {
+    current.quiet = true;  // the text must not be taken for the kernel's own accesses
+    fail(message(), nullptr);
+  }
   std::string deadlock() const;
 
   const Launch* launch_ = nullptr;
@@ -122,21 +129,22 @@ inline void Block::run(const Launch& launch, uint3 index) {
   blockIdx = index;
   blockDim = launch.block;
   gridDim = launch.grid;
-  current = {nullptr, this, shared_.data(), 0, false};
+  current = {nullptr, this, shared_.data(), 0, 0, false};
   if (observer) observer->block_begins();
 
   running_ = pool_.take();
   host_.switch_to(*running_);
 
-  if (!error_ && observer) observer->block_ends();
-  current = {};
-  if (error_) {
+  const std::exception_ptr error = std::exchange(error_, nullptr);
+  if (error) {
     pool_.reset();
-    std::rethrow_exception(std::exchange(error_, nullptr));
+    current = {};
+    std::rethrow_exception(error);
   }
-  if (!shared_.intact()) {
-    throw Fault(text("simt: kernel ", function_name(launch.kernel), ", block ", index_text(index), ": wrote behind its ", launch.shared_bytes, " bytes of dynamic shared memory"));
-  }
+  current.thread = nullptr;
+  if (observer) observer->block_ends();
+  if (!shared_.intact()) fail(text("wrote behind its ", launch.shared_bytes, " bytes of dynamic shared memory"), nullptr);
+  current = {};
 }
 
 // What every fiber does for ever: goes on with a thread that is ready, or else runs the next one that was not started.
@@ -162,15 +170,19 @@ inline void Block::fiber_main() {
   }
 }
 
+inline void Block::make_current(Thread& t) {
+  current.thread = &t;
+  current.lane = t.lane;
+  current.atomics = 0;
+  threadIdx = t.index;
+}
+
 inline void Block::begin(Thread& t) {
   t.wait = Wait::none;
   t.copies.clear();
-  t.calls.clear();
   t.first_copy = 0;
   t.groups = 0;
-  current.thread = &t;
-  current.atomics = 0;
-  threadIdx = t.index;
+  make_current(t);
 }
 
 inline void Block::finish(Thread& t) {
@@ -178,7 +190,7 @@ inline void Block::finish(Thread& t) {
   const unsigned bit = 1u << t.lane;
   for (int i = 0; i < w.pending; ++i) {
     const Warp::Slot& s = w.slots[i];
-    if (s.mask & bit) fail(text("returned while ", lanes_text(s.arrived), " of its warp wait for it in ", s.kind->name, " with mask ", mask_text(s.mask), " at ", place_text(s.where)), nullptr);
+    if (s.mask & bit) fail_with([&] { return text("returned while ", lanes_text(s.arrived), " of its warp wait for it in ", s.kind->name, " with mask ", mask_text(s.mask), " at ", place_text(s.where)); });
   }
   w.alive &= ~bit;
   t.wait = Wait::done;
@@ -193,16 +205,14 @@ inline void Block::leave(Fiber& from) {
   if (!ready_.empty()) {
     Thread& t = *ready_.pop();
     t.wait = Wait::none;
-    current.thread = &t;
-    current.atomics = 0;
-    threadIdx = t.index;
+    make_current(t);
     to = t.fiber;
   } else if (next_ < count_) {
     to = pool_.take();
   } else if (alive_ == 0) {
     to = &host_;
   } else {
-    fail(deadlock(), nullptr);
+    fail_with([this] { return deadlock(); });
   }
   if (to == &from) return;
   running_ = to;
@@ -245,6 +255,7 @@ inline void Block::fail(const std::string& what, const void* pc) {
   if (current.thread) message += text(", thread ", index_text(current.thread->index));
   message += text(": ", what);
   if (pc) message += place_lines(pc);
+  if (running_ == &host_) throw Fault(message);
   error_ = std::make_exception_ptr(Fault(message));
   give_up();
 }
@@ -253,9 +264,9 @@ inline void Block::collective(const Collective& kind, unsigned mask, void* opera
   Thread& t = *current.thread;
   Warp& w = *t.warp;
   const unsigned bit = 1u << t.lane;
-  const auto report = [&](const std::string& what) { fail(text(kind.name, " with mask ", mask_text(mask), " at ", place_text(where), ": ", what), nullptr); };
-  if (!(mask & bit)) report("the calling lane is not in its mask");
-  if (mask & ~w.alive) report(text(lanes_text(mask & ~w.alive), " of the mask returned or never existed"));
+  const auto here = [&] { return text(kind.name, " with mask ", mask_text(mask), " at ", place_text(where), ": "); };
+  if (!(mask & bit)) fail_with([&] { return here() + "the calling lane is not in its mask"; });
+  if (mask & ~w.alive) fail_with([&] { return text(here(), lanes_text(mask & ~w.alive), " of the mask returned or never existed"); });
   int i = 0;
   while (i < w.pending && w.slots[i].mask != mask) ++i;
   Warp::Slot& s = w.slots[i];
@@ -263,7 +274,7 @@ inline void Block::collective(const Collective& kind, unsigned mask, void* opera
     s = {mask, 0, &kind, where};
     ++w.pending;
   } else if (s.kind != &kind) {
-    report(text(lanes_text(s.arrived), " of the mask came to ", s.kind->name, " at ", place_text(s.where), " instead"));
+    fail_with([&] { return text(here(), lanes_text(s.arrived), " of the mask came to ", s.kind->name, " at ", place_text(s.where), " instead"); });
   }
   t.operand = operand;
   s.arrived |= bit;
@@ -288,7 +299,7 @@ inline Tally Block::barrier(const char* name, bool predicate, Where where) {
     barrier_.where = where;
     barrier_.count = 0;
   } else if (!same) {
-    fail(text(name, " at ", place_text(where), ": ", barrier_.waiting, " threads of the block wait at another barrier, at ", place_text(barrier_.where)), nullptr);
+    fail_with([&] { return text(name, " at ", place_text(where), ": ", barrier_.waiting, " threads of the block wait at another barrier, at ", place_text(barrier_.where)); });
   }
   barrier_.count += predicate;
   if (++barrier_.waiting < alive_) {

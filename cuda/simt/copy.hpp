@@ -10,14 +10,16 @@ namespace fg::inline FRAMEGRAD_ABI::simt {
 
 [[gnu::noinline]] inline void check_aligned(const void* p, std::size_t bytes, const char* what) {
   if (reinterpret_cast<std::uintptr_t>(p) % bytes == 0) return;
+  current.quiet = true;
   fail(text(what, ": the address ends in ", reinterpret_cast<std::uintptr_t>(p) % 256, " (mod 256), not a multiple of ", bytes), __builtin_return_address(0));
 }
 
 [[gnu::noinline]] inline void copy_issue(void* to, const void* from, int bytes, int from_bytes) {
   Thread& t = *current.thread;
   const void* pc = __builtin_return_address(0);
-  if (from_bytes < 0 || from_bytes > bytes) fail(text("cp.async: ", from_bytes, " bytes to read of ", bytes), pc);
+  if (from_bytes < 0 || from_bytes > bytes) current.quiet = true, fail(text("cp.async: ", from_bytes, " bytes to read of ", bytes), pc);
   if (reinterpret_cast<std::uintptr_t>(to) % bytes || reinterpret_cast<std::uintptr_t>(from) % bytes) {
+    current.quiet = true;
     fail(text("cp.async of ", bytes, " bytes: the address in ", reinterpret_cast<std::uintptr_t>(to) % bytes ? "shared" : "global", " memory is not aligned to them"), pc);
   }
   t.copies.push_back({to, from, bytes, from_bytes, t.groups, pc});

@@ -77,7 +77,6 @@ struct Thread {
   std::vector<Copy> copies;        // cp.async, oldest first
   std::size_t first_copy = 0;      // those before it are done
   int groups = 0;                  // committed
-  std::vector<const void*> calls;  // call sites that lead here; filled by an instrumented build
 };
 
 /// Which thread the host thread is running: null outside kernels.
@@ -85,6 +84,7 @@ struct Current {
   Thread* thread = nullptr;
   class Block* block = nullptr;
   unsigned char* shared = nullptr;  // dynamic
+  unsigned lane = 0;
   int atomics = 0;                  // since the last switch
   bool quiet = false;               // the machinery itself is at work on behalf of a thread
 };

@@ -29,6 +29,7 @@ inline void run(const Launch& l) {
       try {
         block.run(l, {unsigned(i % gx), unsigned(i / gx % gy), unsigned(i / gx / gy)});
       } catch (...) {
+        current = {};
         stop = true;
         throw;
       }
@@ -40,7 +41,7 @@ inline void collective(const Collective& kind, unsigned mask, void* operand, Whe
 inline Tally barrier(const char* name, bool predicate, Where where) { return current.block->barrier(name, predicate, where); }
 inline void yield() { current.block->yield(); }
 inline void fail(const std::string& what, const void* pc) {
-  if (!current.thread) throw Fault(text("simt: ", what));
+  if (!current.block) throw Fault(text("simt: ", what));
   current.block->fail(what, pc);
 }
 

@@ -111,11 +111,47 @@ inline std::string function_name(const void* function) {
   return name;
 }
 
-/// "\n    at file:line in function", a line for each function that `pc` stands in.
-inline std::string place_lines(const void* pc) {
+namespace detail {
+inline bool is_machinery(const Frame& f) {
+  return f.place.find("/cuda/simt/") != std::string::npos || f.place.find("/cuda/launch.cuh") != std::string::npos || f.place.find("/include/c++/") != std::string::npos;
+}
+}  // namespace detail
+
+/// "\n    at file:line in function", a line for each function that the call before `return_address` stands in.
+inline std::string place_lines(const void* return_address) {
   std::string s;
-  for (const Frame& f : frames_of(pc)) s += text("\n    at ", f.place, " in ", f.function);
+  for (const Frame& f : frames_of(static_cast<const char*>(return_address) - 1)) {
+    if (!detail::is_machinery(f)) s += text("\n    at ", f.place, " in ", f.function);
+  }
   return s;
+}
+
+/// "file:line" of the kernel, or device function, that has the call before `return_address`: wrappers of instructions are looked through.
+inline std::string kernel_line(const void* return_address) {
+  for (const Frame& f : frames_of(static_cast<const char*>(return_address) - 1)) {
+    if (!detail::is_machinery(f) && f.place.find("/cuda/ptx.cuh") == std::string::npos) return f.place;
+  }
+  return "??:0";
+}
+
+/// A variable of static shared memory, by its offset in the module's thread-local storage: "kernel(int)::tile + 12".
+inline std::string static_shared_name(const void* kernel, std::size_t offset) {
+  const detail::Module m = detail::module_of(kernel);
+  std::string found = text("static shared memory + ", offset);
+  if (m.path.empty() || m.path.find('\'') != std::string::npos) return found;
+  std::FILE* out = ::popen(text("readelf -sWC '", m.path, "' 2>/dev/null").c_str(), "r");
+  if (!out) return found;
+  char line[4096];
+  while (std::fgets(line, sizeof line, out)) {
+    unsigned long long value = 0, size = 0;
+    char type[16] = "";
+    int name = 0;
+    if (std::sscanf(line, " %*d: %llx %llu %15s %*s %*s %*s %n", &value, &size, type, &name) < 3 || name == 0 || std::strcmp(type, "TLS") != 0) continue;
+    if (offset < value || offset >= value + size) continue;
+    found = text(std::string(line + name, std::strcspn(line + name, "\n")), " + ", offset - value);
+  }
+  ::pclose(out);
+  return found;
 }
 
 }  // namespace fg::inline FRAMEGRAD_ABI::simt

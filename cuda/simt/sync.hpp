@@ -49,7 +49,7 @@ T shuffle(const Collective& kind, unsigned mask, T value, int source, Where wher
   collective(kind, mask, &x, where);
   return x.value;
 }
-inline int own_lane() { return int(current.thread->lane); }
+inline int own_lane() { return int(current.lane); }
 
 // out: every lane's operand becomes `f` over all of the mask's
 template <class T, class F>
