@@ -69,11 +69,16 @@ void run_devices() {
               size_text(double(::sysconf(_SC_LEVEL3_CACHE_SIZE))).c_str());
   std::printf("memory         %s, %s of it available\n", memory_of("MemTotal").c_str(), memory_of("MemAvailable").c_str());
   std::printf("allocator      %s\n", allocator_keeps_blocks() ? "keeps freed blocks; FRAMEGRAD_ALLOCATOR=system gives them back at once" : "the system's: freed blocks are given back at once");
-#ifdef FRAMEGRAD_WITH_CUDA
-  std::printf("CUDA           in this build\n");
-#else
-  std::printf("CUDA           not in this build\n");
-#endif
+  if constexpr (fg::kWithCuda) {
+    const int gpus = fg::cuda::device_count();
+    if (gpus == 0) std::printf("GPU            none: %s\n", fg::cuda::why_no_device());
+    for (int i = 0; i < gpus; ++i) {
+      const auto f = fg::cuda::facts(i);
+      std::printf("GPU            cuda:%d, %s, %s, %d multiprocessors, sm_%d%d\n", i, f.name, size_text(double(f.memory_bytes)).c_str(), f.multiprocessors, f.major, f.minor);
+    }
+  } else {
+    std::printf("GPU            not in this build: nvcc (the CUDA Toolkit) was not found\n");
+  }
 #if __has_include(<libavformat/avformat.h>)
   std::printf("FFmpeg         %s: video files are read and written\n", av_version_info());
 #else

@@ -16,7 +16,7 @@ namespace {
 namespace ms = fg::moving_shapes;
 
 struct Options {
-  std::string run, out;
+  std::string run, out, device = "cpu";
   Index prompts = 100, batch = 25;
   std::uint64_t seed = 0;
   Index steps = 0;
@@ -80,7 +80,7 @@ void judge_clips(const Options& o, const Model& model, const fg::SampleOptions& 
 }
 
 void run_judge(const Options& o) {
-  const auto model = open_model(o.run);
+  const auto model = open_model(o.run, fg::cuda::device_named(o.device));
   fg::SampleOptions sample = model->config().sample;
   if (o.steps > 0) sample.steps = o.steps;
   if (o.guidance > 0) sample.guidance_scale = o.guidance;
@@ -96,6 +96,7 @@ void add_judge(CLI::App& app) {
   auto* c = app.add_subcommand("judge", "how well a model shows what it is asked for: moving shapes read back, clips by PSNR");
   auto o = std::make_shared<Options>();
   c->add_option("--run", o->run, "run folder, or a released model")->required();
+  c->add_option("--device", o->device, "cpu, cuda, or cuda:<number>")->capture_default_str();
   c->add_option("--prompts", o->prompts, "prompts of one object, and as many of two")->capture_default_str()->check(CLI::PositiveNumber);
   c->add_option("--seed", o->seed, "seed of prompts and noise")->capture_default_str();
   c->add_option("--steps", o->steps, "sampler steps; 0: the run's")->capture_default_str();

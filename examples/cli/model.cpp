@@ -8,8 +8,8 @@
 
 namespace cli {
 
-extern template std::unique_ptr<Model> open_model_as<float>(const std::string&);
-extern template std::unique_ptr<Model> open_model_as<fg::bf16>(const std::string&);
+extern template std::unique_ptr<Model> open_model_as<float>(const std::string&, fg::Device);
+extern template std::unique_ptr<Model> open_model_as<fg::bf16>(const std::string&, fg::Device);
 extern template Forecast forecast_as<float>(const fg::RunConfig&);
 extern template Forecast forecast_as<fg::bf16>(const fg::RunConfig&);
 extern template void train_as<float>(const TrainJob&);
@@ -22,8 +22,8 @@ auto with_scalar(const std::string& dtype, F&& f) {
 }
 }  // namespace
 
-std::unique_ptr<Model> open_model(const std::string& path) {
-  return with_scalar(fg::run_config_from_json(fg::read_json(path + "/config.json")).dtype, [&](auto t) { return open_model_as<decltype(t)>(path); });
+std::unique_ptr<Model> open_model(const std::string& path, fg::Device device) {
+  return with_scalar(fg::run_config_from_json(fg::read_json(path + "/config.json")).dtype, [&](auto t) { return open_model_as<decltype(t)>(path, device); });
 }
 Forecast forecast(const fg::RunConfig& c) {
   return with_scalar(c.dtype, [&](auto t) { return forecast_as<decltype(t)>(c); });

@@ -15,11 +15,11 @@ namespace cli {
 template <class Scalar>
 class ModelOf final : public Model {
  public:
-  explicit ModelOf(const std::string& path) : run_(fg::load_run<Scalar>(path)) {}
+  ModelOf(const std::string& path, fg::Device device) : run_(fg::load_run<Scalar>(path, device)) {}
   const fg::RunConfig& config() const override { return run_.config; }
   Index step() const override { return run_.step; }
   fg::Tensor<float, 5> sample(const std::vector<std::string>& prompts, const fg::SampleOptions& o, const fg::SamplerHooks<float, 5>& hooks) const override {
-    return run_.model->sample(prompts, o, hooks);
+    return fg::to(run_.model->sample(prompts, o, hooks), fg::kCpu);
   }
   void export_to(const std::string& path) const override { fg::export_run(run_, path); }
 
@@ -28,7 +28,7 @@ class ModelOf final : public Model {
 };
 
 template <class Scalar>
-std::unique_ptr<Model> open_model_as(const std::string& path) { return std::make_unique<ModelOf<Scalar>>(path); }
+std::unique_ptr<Model> open_model_as(const std::string& path, fg::Device device) { return std::make_unique<ModelOf<Scalar>>(path, device); }
 
 /// FLOPs a second of a layer of the network's width, forward and backward, on this machine now.
 template <class Scalar>
@@ -118,7 +118,7 @@ template <class Scalar>
 void sample_now(const fg::RunConfig& c, const fg::TextToVideo<Scalar>& model, fg::Trainer<Scalar>& trainer, const std::vector<std::string>& prompts, const std::string& folder) {
   const fg::Ema::Scope averaged(trainer.ema());
   std::filesystem::create_directories(folder + "/samples");
-  const auto films = decode_latents(c, model.sample(prompts, c.sample));
+  const auto films = decode_latents(c, fg::to(model.sample(prompts, c.sample), fg::kCpu));
   std::vector<fg::SheetRow> rows;
   for (std::size_t i = 0; i < films.size(); ++i) rows.push_back({films[i], prompts[i]});
   char name[64];
@@ -141,7 +141,7 @@ template <class Scalar>
 void train_as(const TrainJob& job) {
   const fg::RunConfig& c = job.config;
   const auto folder = fg::RunFolder::open(job.folder);
-  fg::TextToVideo<Scalar> model(c.model, fg::Params(c.train.seed));
+  fg::TextToVideo<Scalar> model(c.model, fg::Params(c.train.seed, job.device));
   if (!job.init.empty()) {
     fg::load_params(model.params(), job.init);
     std::printf("weights of %s taken over\n", job.init.c_str());

@@ -15,7 +15,7 @@ namespace cli {
 namespace {
 
 struct Options {
-  std::string run, out = "films", prompt_file;
+  std::string run, out = "films", prompt_file, device = "cpu";
   std::vector<std::string> prompts;
   fg::SampleOptions sample;
   Index scale = 0, batch = 16;
@@ -79,12 +79,13 @@ void add_sample(CLI::App& app) {
   c->add_option("--steps", o->sample.steps, "sampler steps [default: the run's]");
   c->add_option("--guidance", o->sample.guidance_scale, "guidance scale; 1: none [default: the run's]");
   c->add_option("--seed", o->sample.seed, "seed of the noise [default: the run's]");
+  c->add_option("--device", o->device, "cpu, cuda, or cuda:<number>")->capture_default_str();
   c->add_option("--batch", o->batch, "films at once")->capture_default_str()->check(CLI::PositiveNumber);
   c->add_option("--scale", o->scale, "pixels for each pixel; 0: about 256 a side")->capture_default_str();
   c->add_option("--formats", o->formats, "gif, png (a folder of frames), mp4, webp")->delimiter(',')->capture_default_str();
   c->add_option("--fps", o->fps, "frames a second; 0: the run's")->capture_default_str();
   c->callback([c, o] {
-    const auto model = open_model(o->run);
+    const auto model = open_model(o->run, fg::cuda::device_named(o->device));
     const fg::SampleOptions given = o->sample;
     o->sample = model->config().sample;
     if (c->count("--steps")) o->sample.steps = given.steps;

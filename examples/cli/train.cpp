@@ -10,7 +10,7 @@ namespace cli {
 namespace {
 
 struct Options {
-  std::string config, run, init;
+  std::string config, run, init, device = "cpu";
   std::vector<std::string> set;
   bool forecast_only = false;
 };
@@ -49,6 +49,7 @@ std::unique_ptr<fg::LatentSource> open_source(fg::RunConfig& c) {
 }
 
 void run_train(const Options& o) {
+  const fg::Device device = fg::cuda::device_named(o.device);
   const bool exists = std::filesystem::exists(o.run + "/config.json");
   fg::check<fg::ConfigError>(!exists || o.config.empty(), "train", o.run, " is a run already and has its own configuration: leave --config out to go on with it");
   nlohmann::json j = exists ? fg::read_json(o.run + "/config.json") : o.config.empty() ? nlohmann::json::object() : fg::read_json(o.config);
@@ -61,7 +62,7 @@ void run_train(const Options& o) {
   if (o.forecast_only) return;
   if (!exists) fg::RunFolder::create(o.run, fg::to_json(c));
   else if (!o.set.empty()) fg::write_json(o.run + "/config.json", fg::to_json(c));
-  train({c, *source, o.run, o.init});
+  train({c, *source, o.run, o.init, device});
 }
 
 }  // namespace
@@ -73,6 +74,7 @@ void add_train(CLI::App& app) {
   c->add_option("--config", o->config, "JSON configuration of a new run; without it, moving shapes with the defaults");
   c->add_option("--set", o->set, "one setting, e.g. train.steps=5000 or model.hidden=192; may be given several times");
   c->add_option("--init", o->init, "safetensors file of weights to start from");
+  c->add_option("--device", o->device, "cpu, cuda, or cuda:<number>; a run may change it from start to start")->capture_default_str();
   c->add_flag("--forecast", o->forecast_only, "print memory, work and time that a training takes, and stop");
   c->footer("Ctrl-C saves and leaves. Every setting with its default stands in the run folder's config.json.");
   c->callback([o] { run_train(*o); });

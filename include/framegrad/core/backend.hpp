@@ -5,6 +5,7 @@
 // are queued on it and don't wait. Reading a device's memory from the host (copy_to_host) waits.
 #pragma once
 
+#include <framegrad/core/device.hpp>
 #include <framegrad/core/dtype.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
@@ -55,6 +56,22 @@ void fill_zero(void* p, Index bytes);
 
 /// dst ← src, or dst + src, converted; strides in elements over the same sizes, row `rank` axes long (0 repeats an element).
 void copy_strided(Dtype to, void* dst, const Index* dst_strides, Dtype from, const void* src, const Index* src_strides, const Index* sizes, int rank, bool add);
+
+/// The device that "cpu", "cuda" or "cuda:1" names, if this program can use it. Throws ConfigError or DeviceError, with the reason.
+inline Device device_named(std::string_view name) {
+  if (name == "cpu") return kCpu;
+  int index = 0;
+  const bool named = name.starts_with("cuda") && (name.size() == 4 || (name[4] == ':' && name.size() == 6 && name[5] >= '0' && name[5] <= '9'));
+  check<ConfigError>(named, "device", "\"", name, "\"; there are cpu, cuda and cuda:<number>");
+  if (name.size() == 6) index = name[5] - '0';
+  check<DeviceError>(kWithCuda, "device", name, ": this build has no kernels for GPUs; build where nvcc (the CUDA Toolkit) is");
+  if constexpr (kWithCuda) {
+    const int count = device_count();
+    check<DeviceError>(count > 0, "device", name, ": ", why_no_device(), "; cpu works everywhere");
+    check<DeviceError>(index < count, "device", name, ": there are ", count, " GPUs, counted from 0");
+  }
+  return cuda_device(index);
+}
 
 /// Makes a device this thread's for as long as it lives.
 class DeviceScope {
