@@ -21,12 +21,12 @@ struct LoadedRun {
 /// The configuration of a run folder or a released model. Throws FileError or ConfigError.
 inline RunConfig read_run_config(const std::string& path) { return run_config_from_json(read_json(path + "/config.json")); }
 
-/// A model ready to sample from: the averaged weights of the newest checkpoint, or those of a released model.
+/// A model on a device, ready to sample from: the averaged weights of the newest checkpoint, or those of a released model.
 /// Throws FileError, with every tensor that is missing or doesn't fit.
 template <class Scalar>
-LoadedRun<Scalar> load_run(const std::string& path) {
+LoadedRun<Scalar> load_run(const std::string& path, Device device = kCpu) {
   LoadedRun<Scalar> run{read_run_config(path), nullptr, 0};
-  run.model = std::make_unique<TextToVideo<Scalar>>(run.config.model);
+  run.model = std::make_unique<TextToVideo<Scalar>>(run.config.model, Params(0, device));
   const Params& params = run.model->params();
   if (std::filesystem::exists(path + "/model.safetensors")) {
     load_params(params, path + "/model.safetensors");
@@ -56,8 +56,12 @@ void export_run(const LoadedRun<Scalar>& run, const std::string& path) {
 /// Everything that a resumed training needs.
 template <class Scalar>
 Checkpoint checkpoint_of(const TextToVideo<Scalar>& model, Trainer<Scalar>& trainer) {
-  return {trainer.steps_done(), named_tensors(model.params()), trainer.ema().state(), trainer.optimizer().state(),
-          {{"films", trainer.films_seen()}, {"stills", trainer.stills_seen()}}};
+  nlohmann::json state{{"films", trainer.films_seen()}, {"stills", trainer.stills_seen()}};
+  if (trainer.loss_scaler()) {
+    const auto s = trainer.loss_scaler()->state();
+    state["loss_scaler"] = {{"scale", s.scale}, {"good_steps", s.good_steps}, {"skipped", s.skipped}};
+  }
+  return {trainer.steps_done(), named_tensors(model.params()), trainer.ema().state(), trainer.optimizer().state(), state};
 }
 
 /// Continues a training where its newest checkpoint stands. Returns false if there is none. Throws FileError.
@@ -67,12 +71,17 @@ bool resume(const RunFolder& folder, const TextToVideo<Scalar>& model, Trainer<S
   if (!step) return false;
   const SavedCheckpoint saved = folder.load(*step);
   check<FileError>(saved.ema && saved.optimizer, "resume", folder.folder_of(*step), " has no optimizer or average: it can be sampled from only");
-  const auto number = [&](const char* key) {
-    const auto it = saved.state.find(key);
-    check<FileError>(it != saved.state.end() && it->is_number_integer() && it->template get<Index>() >= 0, "resume", folder.folder_of(*step), ": state.json has no count \"", key, "\"");
-    return it->template get<Index>();
+  const auto number = [&](const nlohmann::json& of, const char* key) {
+    const auto it = of.find(key);
+    check<FileError>(it != of.end() && it->is_number() && it->template get<double>() >= 0, "resume", folder.folder_of(*step), ": state.json has no number \"", key, "\"");
+    return it->template get<double>();
   };
-  const Index films = number("films"), stills = number("stills");
+  const Index films = Index(number(saved.state, "films")), stills = Index(number(saved.state, "stills"));
+  if (trainer.loss_scaler()) {
+    const auto s = saved.state.find("loss_scaler");
+    check<FileError>(s != saved.state.end() && s->is_object(), "resume", folder.folder_of(*step), ": state.json has no \"loss_scaler\"");
+    trainer.loss_scaler()->load({number(*s, "scale"), Index(number(*s, "good_steps")), Index(number(*s, "skipped"))});
+  }
   load_params(model.params(), saved.model);
   trainer.optimizer().load(saved.optimizer->tensors(), saved.optimizer->path());
   trainer.ema().load(saved.ema->tensors(), saved.ema->path());

@@ -13,6 +13,7 @@
 #include <framegrad/optim/adamw.hpp>
 #include <framegrad/optim/clip.hpp>
 #include <framegrad/optim/ema.hpp>
+#include <framegrad/optim/loss_scaler.hpp>
 #include <framegrad/optim/schedule.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
@@ -52,6 +53,7 @@ struct TrainReport {
   bool still = false;
   double loss = 0, grad_norm = 0, lr = 0, seconds = 0;
   bool skipped = false;             // the gradient was not finite: the weights stayed as they were
+  double loss_scale = 1;            // what the loss's gradient began at
 };
 
 template <class Scalar>
@@ -71,6 +73,8 @@ class Trainer {
   Index stills_seen() const { return stills_; }
   AdamW& optimizer() { return optimizer_; }
   Ema& ema() { return ema_; }
+  /// What keeps gradients inside half's range; none for other types, whose range is float's.
+  std::optional<LossScaler>& loss_scaler() { return loss_scaler_; }
   /// Sets the counts that a run is resumed from.
   void resume_at(Index step, Index films, Index stills) { step_ = step, films_ = films, stills_ = stills; }
 
@@ -81,11 +85,13 @@ class Trainer {
     model_.params().zero_grad();
     for (Index i = 0; i < config_.accumulate; ++i) r.loss += backward_of_batch(r.still, i) / double(config_.accumulate);
 
-    r.grad_norm = grad_norm(model_.params()) / double(config_.accumulate);
+    if (loss_scaler_) r.loss_scale = loss_scaler_->scale();
+    const double times = r.loss_scale * double(config_.accumulate);  // that gradients are too large by
+    r.grad_norm = grad_norm(model_.params()) / times;
     r.lr = config_.lr(step_);
-    r.skipped = !std::isfinite(r.grad_norm);
+    r.skipped = loss_scaler_ ? !loss_scaler_->update(r.grad_norm) : !std::isfinite(r.grad_norm);
     if (!r.skipped) {
-      optimizer_.step(r.lr, (config_.clip > 0 ? clip_factor(r.grad_norm, config_.clip) : 1.0) / double(config_.accumulate));
+      optimizer_.step(r.lr, (config_.clip > 0 ? clip_factor(r.grad_norm, config_.clip) : 1.0) / times);
       ema_.update(&optimizer_);
     }
     r.step = ++step_;
@@ -106,7 +112,7 @@ class Trainer {
   double backward_of_batch(bool still, Index part) {
     const Index B = still ? config_.still_batch : config_.batch;
     Index& seen = still ? stills_ : films_;
-    const LatentBatch batch = still ? source_.stills(seen, B) : source_.films(seen, B);
+    LatentBatch batch = still ? source_.stills(seen, B) : source_.films(seen, B);
     seen += B;
     const auto step = std::uint32_t(step_);
     const std::uint64_t first = std::uint64_t(part) << 40;  // each batch of an accumulated step has its own numbers
@@ -121,8 +127,10 @@ class Trainer {
     parallel_for(noise.count(), 8.0, [&](Range r) {
       philox_fill_normal(config_.seed, kNoise, step, noise.data() + r.begin, r.size(), first + std::uint64_t(r.begin));
     }, 64);
-    const auto l = loss(batch, t, noise, dropped);
-    backward(l.total);
+    const Device device = model_.params().device();
+    batch.x0 = to(batch.x0, device);
+    const auto l = loss(batch, t, to(noise, device), dropped);
+    backward(l.total, to(scalar(loss_scaler_ ? float(loss_scaler_->scale()) : 1.0f), device));
     return l.total.item();
   }
 
@@ -131,6 +139,7 @@ class Trainer {
   TrainConfig config_;
   AdamW optimizer_;
   Ema ema_;
+  std::optional<LossScaler> loss_scaler_ = std::is_same_v<Scalar, half> ? std::optional<LossScaler>(std::in_place) : std::nullopt;
   Index step_ = 0, films_ = 0, stills_ = 0;
 };
 

@@ -112,6 +112,7 @@
 #include <framegrad/optim/chunks.hpp>
 #include <framegrad/optim/clip.hpp>
 #include <framegrad/optim/ema.hpp>
+#include <framegrad/optim/loss_scaler.hpp>
 #include <framegrad/optim/schedule.hpp>
 #include <framegrad/io/atomic_file.hpp>
 #include <framegrad/io/contact_sheet.hpp>
