@@ -32,15 +32,19 @@ inline void check_steps(const NoiseSchedule& s, const std::vector<Index>& k, Ind
   for (const Index i : k) check_shape(i >= 0 && i < s.steps(), name, "step ", i, " of ", s.steps());
 }
 
-/// f(k[i]) for each sample.
-template <class T, int R, class F>
-Tensor<T, R> at_steps(const std::vector<Index>& k, F&& f) {
-  return per_sample<T, R>(Index(k.size()), [&](Index i) { return f(k[std::size_t(i)]); });
-}
+/// Numbers that depend on each sample's step, [B, 1, …], on the device of what they are for.
 template <class T, int R>
-Tensor<T, R> at_steps(const std::vector<Index>& k, const std::vector<double>& table) {
-  return at_steps<T, R>(k, [&](Index i) { return table[std::size_t(i)]; });
-}
+struct AtSteps {
+  const std::vector<Index>& k;
+  Device device;
+  template <class F>
+  Tensor<T, R> operator()(F&& f) const {
+    return per_sample<T, R>(Index(k.size()), [&](Index i) { return f(k[std::size_t(i)]); }, device);
+  }
+  Tensor<T, R> operator()(const std::vector<double>& table) const {
+    return (*this)([&](Index i) { return table[std::size_t(i)]; });
+  }
+};
 
 }  // namespace detail
 
@@ -49,7 +53,8 @@ template <class T, int R>
 Tensor<T, R> q_sample(const NoiseSchedule& s, const Tensor<T, R>& x0, const std::vector<Index>& k, const Tensor<T, R>& noise) {
   detail::check_steps(s, k, x0.size(0), "q_sample");
   check_shape(noise.sizes() == x0.sizes(), "q_sample", "noise is ", noise.sizes(), ", x0 ", x0.sizes());
-  return x0 * detail::at_steps<T, R>(k, [&](Index i) { return s.signal(i); }) + noise * detail::at_steps<T, R>(k, [&](Index i) { return s.noise(i); });
+  const detail::AtSteps<T, R> at{k, x0.device()};
+  return x0 * at([&](Index i) { return s.signal(i); }) + noise * at([&](Index i) { return s.noise(i); });
 }
 
 /// The Gaussian that a prediction makes of x_{k−1}.
@@ -61,15 +66,15 @@ struct IddpmStep {
 /// x [B, C, …] at steps k [B], the model's prediction → x̂₀, μ, ln σ².
 template <class T, int R>
 IddpmStep<T, R> iddpm_step(const NoiseSchedule& s, const Tensor<T, R>& x, const std::vector<Index>& k, const Prediction<T, R>& p) {
-  using detail::at_steps;
+  const detail::AtSteps<T, R> at{k, x.device()};
   detail::check_steps(s, k, x.size(0), "iddpm_step");
-  const auto low = at_steps<T, R>(k, s.posterior_log_variance);
-  const auto x0 = x * at_steps<T, R>(k, [&](Index i) { return 1 / s.signal(i); }) -
-                  p.value * at_steps<T, R>(k, [&](Index i) { return std::sqrt(1 / s.alpha_bar[std::size_t(i)] - 1); });
-  const auto mean = x0 * at_steps<T, R>(k, s.x0_weight) + x * at_steps<T, R>(k, s.xk_weight);
+  const auto low = at(s.posterior_log_variance);
+  const auto x0 = x * at([&](Index i) { return 1 / s.signal(i); }) -
+                  p.value * at([&](Index i) { return std::sqrt(1 / s.alpha_bar[std::size_t(i)] - 1); });
+  const auto mean = x0 * at(s.x0_weight) + x * at(s.xk_weight);
   if (!p.variance) return {x0, mean, low};
   const auto f = affine(*p.variance, 0.5, 0.5);
-  return {x0, mean, f * at_steps<T, R>(k, s.log_beta) + (1 - f) * low};
+  return {x0, mean, f * at(s.log_beta) + (1 - f) * low};
 }
 
 /// From noise x [B, C, …] to a sample, through all steps of the schedule. `noise` is asked at every step, the last included.
@@ -101,11 +106,12 @@ namespace detail {
 template <class T, int R>
 Tensor<T, 1> variational_bound(const NoiseSchedule& s, const Tensor<T, R>& x0, const Tensor<T, R>& x, const std::vector<Index>& k, const Prediction<T, R>& p) {
   constexpr double kLn2 = 0.69314718055994530942;
+  const AtSteps<T, R> at{k, x.device()};
   const auto model = iddpm_step(s, x, k, Prediction<T, R>{p.value.detach(), p.variance});
-  const auto q_mean = x0 * at_steps<T, R>(k, s.x0_weight) + x * at_steps<T, R>(k, s.xk_weight);
-  const auto kl = mean_per_sample(gaussian_kl(q_mean, at_steps<T, R>(k, s.posterior_log_variance), model.mean, model.log_variance)) / kLn2;
+  const auto q_mean = x0 * at(s.x0_weight) + x * at(s.xk_weight);
+  const auto kl = mean_per_sample(gaussian_kl(q_mean, at(s.posterior_log_variance), model.mean, model.log_variance)) / kLn2;
   if (std::find(k.begin(), k.end(), 0) == k.end()) return kl;
-  const auto at_zero = at_steps<T, 1>(k, [](Index i) { return i == 0; });
+  const auto at_zero = AtSteps<T, 1>{k, x.device()}([](Index i) { return i == 0; });
   const auto code = mean_per_sample(discretised_gaussian_log_likelihood(x0, model.mean, model.log_variance)) / -kLn2;
   return kl * (1 - at_zero) + code * at_zero;
 }
@@ -117,12 +123,12 @@ template <class T, int R, class Model>
 IddpmLoss<T> iddpm_loss(const NoiseSchedule& s, Model&& model, const Tensor<T, R>& x0, const std::vector<Index>& k, const Tensor<T, R>& noise) {
   const auto x = q_sample(s, x0, k, noise);
   const Index B = x0.size(0);
-  const auto t = detail::at_steps<float, 1>(k, [&](Index i) { return s.timestep[std::size_t(i)]; });
+  const auto t = detail::AtSteps<float, 1>{k, kCpu}([&](Index i) { return s.timestep[std::size_t(i)]; });
   const auto p = split_prediction<T, R>(model(x, t), x, "iddpm_loss");
   const auto error = noise - p.value;
   IddpmLoss<T> l;
   l.mse = mean_per_sample(error * error);
-  l.vb = p.variance ? detail::variational_bound(s, x0, x, k, p) : zeros<T, 1>({B});
+  l.vb = p.variance ? detail::variational_bound(s, x0, x, k, p) : zeros<T, 1>({B}, x.device());
   l.loss = l.mse + l.vb;
   l.total = mean(l.loss);
   return l;
