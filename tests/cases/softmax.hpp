@@ -24,7 +24,7 @@ struct SoftmaxCase {
   }
   static double input(int which, Index i) { return uniform(which, i, -5, 5); }
 
-  static inline const Cases correct = {{{1, 1, 1}}, {{2, 3, 33}}, {{3, 1, 100}}, {{2, 0, 4}}};
+  static inline const Cases correct = {{{1, 1, 1}}, {{2, 3, 33}}, {{3, 1, 100}}, {{2, 0, 4}}, {{1, 70, 64}}, {{1, 9, 384}}, {{1, 9, 1152}}, {{1, 2, 4096}}, {{1, 2, 8208}}};
   static inline const Cases timed = {{{16 * 12, 256, 256}},  // attention weights of 16 frames, 12 heads
                                      {{1, 1024, 1024}}};
   static double bytes(const Shapes& s, int item) { return 2.0 * item * double(count(s[0])); }  // x in, y out
@@ -52,7 +52,7 @@ struct LogSoftmaxCase {
     return y;
   }
   static double input(int which, Index i) { return uniform(which, i, -5, 5); }
-  static inline const Cases correct = {{{1, 1}}, {{3, 33}}, {{2, 70}}};
+  static inline const Cases correct = {{{1, 1}}, {{3, 33}}, {{2, 70}}, {{9, 1152}}, {{2, 8208}}};
   static inline const Cases timed = {{{1024, 1024}}};
   static double bytes(const Shapes& s, int item) { return 2.0 * item * double(count(s[0])); }
 };

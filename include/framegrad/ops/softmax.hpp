@@ -8,6 +8,7 @@
 #pragma once
 
 #include <framegrad/cpu/math.hpp>
+#include <framegrad/cuda/softmax.hpp>
 #include <framegrad/op.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::ops {
@@ -79,6 +80,15 @@ struct Softmax : SoftmaxParts<T> {
     const auto [rows, C] = collapse_to_rows(saved.y);
     parallel_for(rows, 0.5 * double(C), [&, C = C](Range chunk) { cpu::dispatch<Backward>(chunk, C, saved.y.data(), g.y.data(), d.x.data()); });
   }
+
+  static void forward(Cuda, const Attrs&, const In& in, Out& out, Saved*) requires OnDevice<T> {
+    const auto [rows, C] = collapse_to_rows(in.x);
+    cuda::SoftmaxKernels<T, false>::forward(rows, C, in.x.data(), out.y.data());
+  }
+  static void backward(Cuda, const Attrs&, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    const auto [rows, C] = collapse_to_rows(saved.y);
+    cuda::SoftmaxKernels<T, false>::backward(rows, C, saved.y.data(), g.y.data(), d.x.data());
+  }
 };
 
 template <class T>
@@ -120,6 +130,15 @@ struct LogSoftmax : SoftmaxParts<T> {
   static void backward(Cpu, const Attrs&, const Saved& saved, const Out& g, In& d) {
     const auto [rows, C] = collapse_to_rows(saved.y);
     parallel_for(rows, double(C), [&, C = C](Range chunk) { cpu::dispatch<Backward>(chunk, C, saved.y.data(), g.y.data(), d.x.data()); });
+  }
+
+  static void forward(Cuda, const Attrs&, const In& in, Out& out, Saved*) requires OnDevice<T> {
+    const auto [rows, C] = collapse_to_rows(in.x);
+    cuda::SoftmaxKernels<T, true>::forward(rows, C, in.x.data(), out.y.data());
+  }
+  static void backward(Cuda, const Attrs&, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    const auto [rows, C] = collapse_to_rows(saved.y);
+    cuda::SoftmaxKernels<T, true>::backward(rows, C, saved.y.data(), g.y.data(), d.x.data());
   }
 };
 
