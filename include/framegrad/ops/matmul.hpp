@@ -5,6 +5,8 @@
 
 #include <framegrad/cpu/gemm.hpp>
 #include <framegrad/cpu/pointwise.hpp>
+#include <framegrad/cuda/gemm.hpp>
+#include <framegrad/cuda/reduction_of.hpp>
 #include <framegrad/op.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
@@ -40,6 +42,12 @@ struct Matmul {
   static void backward(Cpu, const Attrs&, const Saved& saved, const Out& g, In& d) {
     if (d.a.defined()) multiply(g.y, Tensor<T>(saved.b.transpose(-2, -1)), d.a);
     if (d.b.defined()) multiply(Tensor<T>(saved.a.transpose(-2, -1)), g.y, d.b);
+  }
+
+  static void forward(Cuda on, const Attrs&, const In& in, Out& out, Saved*) requires OnDevice<T> { multiply(on, in.a, in.b, out.y); }
+  static void backward(Cuda on, const Attrs&, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    if (d.a.defined()) multiply(on, g.y, Tensor<T>(saved.b.transpose(-2, -1)), d.a);
+    if (d.b.defined()) multiply(on, Tensor<T>(saved.a.transpose(-2, -1)), g.y, d.b);
   }
 
  private:
@@ -92,6 +100,66 @@ struct Matmul {
       parallel_for(count, double(M) * double(N) * double(K) / 20, [&](Range r) {
         for (Index i = r.begin; i < r.end; ++i) product(i, false);
       });
+    }
+  }
+
+  static Tensor<T> described_on(Device device, const Shape& sizes) {
+    Tensor<T> t = of_shape<T>(sizes);
+    t.allocate(device);
+    return t;
+  }
+  // A matrix, or a batch of them, that cuBLAS can read where it lies, else a dense copy.
+  static Tensor<T> readable(const Tensor<T>& t) {
+    if (cuda::gemm_takes(t.size(-2), t.size(-1), t.stride(-2), t.stride(-1))) return t;
+    const Tensor<T> dense = described_on(t.device(), t.sizes());
+    copy_into(dense, t.detach());
+    return dense;
+  }
+
+  // The same on a GPU. Products of a batch go in one call for each run of matrices that are equally far apart; a batch of a that lies row below
+  // row and meets one b is a single product, and so is one that is summed and lies column beside column.
+  static void multiply(Cuda on, const Tensor<T>& a_, const Tensor<T>& b_, const Tensor<T>& y) {
+    const Index M = a_.size(-2), K = a_.size(-1), N = b_.size(-1);
+    if (y.count() == 0) return;
+    if (y.stride(-1) != 1 && N > 1 && y.stride(-2) == 1)
+      return multiply(on, Tensor<T>(b_.transpose(-2, -1)), Tensor<T>(a_.transpose(-2, -1)), Tensor<T>(y.transpose(-2, -1)));
+    if ((y.stride(-1) != 1 && N > 1) || (M > 1 && y.stride(-2) < N)) {
+      const Tensor<T> dense = described_on(y.device(), y.sizes());
+      multiply(on, a_, b_, dense);
+      return copy_into(y, dense);
+    }
+    const Tensor<T> a = readable(a_), b = readable(b_);
+    const Shape batch = broadcast_shape(leading(a), leading(b), name);
+    if (K == 0 || batch.count() == 0) return copy_into(y, zeros_like(y));
+    const Strides sa = cpu::broadcast_strides(leading_geometry(a), batch), sb = cpu::broadcast_strides(leading_geometry(b), batch);
+    const Strides sy = cpu::broadcast_strides(leading_geometry(y), batch);
+    // Over the batch in row-major order, merged: operands' strides 0 are a, 1 are b, 2 are y.
+    const auto m = cpu::merge_axes<4>({batch, row_major(batch), 0}, {sa, sb, sy});
+    const int inner = m.sizes.rank() - 1;
+    const Index count = m.sizes[inner], da = m.strides[1][inner], db = m.strides[2][inner], dy = m.strides[3][inner];
+    const Index ldc = M > 1 ? y.stride(-2) : N;
+    cuda::GemmSizes s{M, N, K};
+    cuda::GemmOperand<T> left{a.data(), a.stride(-2), a.stride(-1), da}, right{b.data(), b.stride(-2), b.stride(-1), db};
+    const bool sums = leading(y).count() < batch.count(), one_axis = inner == 0 && count > 1;
+    if (one_axis && db == 0 && M > 1 && da == M * a.stride(-2) && dy == M * ldc && a.stride(-1) == 1) {
+      s.m = M * count;
+    } else if (one_axis && dy == 0 && K > 1 && da == K * a.stride(-1) && db == K * b.stride(-2)) {
+      s.k = K * count;
+    } else if (sums) {
+      Shape sizes = batch;
+      sizes.push_back(M), sizes.push_back(N);
+      const Tensor<T> each = described_on(y.device(), sizes);
+      multiply(on, a, b, each);
+      return cuda::sum_to(static_cast<const T*>(each.data()), each.geometry(), y.data(), cpu::broadcast_strides(y.geometry(), sizes));
+    } else {
+      s.batch = count;
+    }
+    for (Index i = 0; i < batch.count() / count; ++i) {
+      Index rest = i, at[3] = {0, 0, 0};
+      for (int x = inner - 1; x >= 0; rest /= m.sizes[x], --x)
+        for (std::size_t k = 0; k < 3; ++k) at[k] += rest % m.sizes[x] * m.strides[k + 1][x];
+      left.data = a.data() + at[0], right.data = b.data() + at[1];
+      cuda::GemmKernels<T>::multiply(s, left, right, y.data() + at[2], ldc, dy);
     }
   }
 };
