@@ -16,13 +16,14 @@
 // Accumulation over n batches needs nothing here: backward adds into the gradients, so call it n times, then step with
 // s = 1/n (times the clipping factor of the norm of that mean, which is norm/n), then zero_grad.
 //
-// Bound by memory: 28 bytes a weight in f32. All tensors are cut into chunks that one parallel loop walks.
+// Bound by memory: 28 bytes a weight in f32. All tensors are cut into chunks that one parallel loop walks; on a GPU, one launch.
 #pragma once
 
 #include <cmath>
 
 #include <framegrad/cpu/dispatch.hpp>
 #include <framegrad/cpu/simd.hpp>
+#include <framegrad/cuda/adamw.hpp>
 #include <framegrad/nn/named_tensors.hpp>
 #include <framegrad/optim/chunks.hpp>
 
@@ -96,7 +97,7 @@ class AdamW {
       const Dtype held = w.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32;
       const auto zeros = [&] {
         AnyTensor t = AnyTensor::empty(held, w.sizes(), w.strides(), w.device());
-        if (!t.is_meta()) std::memset(t.raw(), 0, std::size_t(t.bytes()));
+        fill_zero(t);
         return t;
       };
       e.m = zeros(), e.v = zeros();
@@ -108,12 +109,15 @@ class AdamW {
     chunks_ = cut_into_chunks(counts, kChunk);
   }
 
-  /// One step with learning rate `lr`; every gradient is taken times `scale`. Throws ConfigError if a weight changed its shape or type.
+  /// One step with learning rate `lr`; every gradient is taken times `scale`. Throws ConfigError if a weight changed its shape or type, DeviceError
+  /// unless all are where they were when the optimizer was made, on one device.
   void step(double lr, double scale = 1) {
     take_masters();
     std::vector<Work> work(entries_.size());
+    const Device device = common_device();
     for (std::size_t i = 0; i < entries_.size(); ++i) work[i] = prepare(entries_[i], lr, scale);
-    for_chunks(chunks_, 2.0, [&](const Chunk& chunk) {
+    if (device.kind == Device::Kind::cuda) step_on(device, work);
+    else for_chunks(chunks_, 2.0, [&](const Chunk& chunk) {
       const Work& at = work[std::size_t(chunk.tensor)];
       const Entry& e = entries_[std::size_t(chunk.tensor)];
       if (!at.grad.defined() || at.grad.is_meta()) return;
@@ -172,6 +176,39 @@ class AdamW {
     AnyTensor grad;  // undefined: nothing to do
     cpu::AdamWFactors<double> factors{};
   };
+
+  /// Where all weights and what belongs to them are.
+  Device common_device() const {
+    const Device device = entries_.empty() ? kCpu : entries_.front().m.device();
+    for (const Entry& e : entries_) {
+      const Device w = e.slot->value.device();
+      check<DeviceError>(e.m.device() == device, "AdamW", e.slot->name, " was made on ", e.m.device(), ", ", entries_.front().slot->name, " on ", device, ": one device is needed");
+      check<DeviceError>(w == device, "AdamW", e.slot->name, " is on ", w, ", its moments on ", device, ": make the optimizer where the weights are");
+      const AnyTensor& g = grad(e.slot->value);
+      check<DeviceError>(!g.defined() || g.device() == device, "AdamW", "the gradient of ", e.slot->name, " is on ", g.device(), ", the weight on ", device);
+    }
+    return device;
+  }
+
+  /// All tensors' step in one launch. Without kernels no tensor is on a GPU.
+  void step_on([[maybe_unused]] Device device, [[maybe_unused]] const std::vector<Work>& work) const {
+    if constexpr (kWithCuda) {
+      std::vector<cuda::AdamWTensor> table;
+      for (std::size_t i = 0; i < entries_.size(); ++i) {
+        const Entry& e = entries_[i];
+        if (!work[i].grad.defined()) continue;
+        const AnyTensor& w = e.slot->value;
+        if (w.dtype() == Dtype::f64) throw MissingKernel(text("AdamW: ", e.slot->name, " is double on ", device, ": there float, bf16 and half are trained"));
+        const auto numbers = [](const AnyTensor& t) { return static_cast<float*>(t.raw()); };
+        const auto& f = work[i].factors;
+        const bool low = e.master.defined();
+        table.push_back({{.count = w.count(), .low_dtype = w.dtype()}, numbers(work[i].grad), numbers(e.m), numbers(e.v), numbers(low ? e.master : w), low ? w.raw() : nullptr,
+                         float(f.scale), float(f.keep), float(f.beta1), float(f.rest1), float(f.beta2), float(f.rest2), float(f.rate), float(f.correction2), float(f.eps)});
+      }
+      const cuda::DeviceScope scope(device.index);
+      cuda::adamw_step(table);
+    }
+  }
 
   void take_masters() {
     if (masters_taken_) return;

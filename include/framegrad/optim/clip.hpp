@@ -13,6 +13,7 @@
 
 #include <framegrad/cpu/dispatch.hpp>
 #include <framegrad/cpu/simd.hpp>
+#include <framegrad/cuda/grad_norm.hpp>
 #include <framegrad/nn/params.hpp>
 #include <framegrad/optim/chunks.hpp>
 
@@ -31,14 +32,32 @@ struct SumOfSquares {
 };
 }  // namespace cpu
 
-/// √(Σ g²) over the gradients given, each dense f32 or double. NaN or infinite if one of their elements is.
+namespace detail {
+/// The same on a GPU, where all of them are.
+inline double norm_on([[maybe_unused]] Device device, [[maybe_unused]] const std::vector<AnyTensor>& grads) {
+  if constexpr (kWithCuda) {
+    std::vector<cuda::NormTensor> table;
+    for (const AnyTensor& g : grads) {
+      if (g.dtype() != Dtype::f32) throw MissingKernel(text("global_norm: a gradient is ", g.dtype(), " on ", device, ", it must be float there"));
+      table.push_back({{.count = g.count()}, static_cast<const float*>(g.raw())});
+    }
+    const cuda::DeviceScope scope(device.index);
+    return std::sqrt(cuda::sum_of_squares(table));
+  }
+  return 0;
+}
+}  // namespace detail
+
+/// √(Σ g²) over the gradients given, each dense f32 or double, on one device. NaN or infinite if one of their elements is. Waits for a GPU.
 inline double global_norm(const std::vector<AnyTensor>& grads) {
   std::vector<Index> counts;
   for (const AnyTensor& g : grads) {
+    check<DeviceError>(g.device() == grads.front().device(), "global_norm", "one gradient is on ", grads.front().device(), ", another on ", g.device());
     check_dtype(g.dtype() == Dtype::f32 || g.dtype() == Dtype::f64, "global_norm", "a gradient is ", g.dtype(), ", it must be float or double");
     check_shape(g.is_dense(), "global_norm", "a gradient of sizes ", g.sizes(), " and strides ", g.strides(), " isn't dense");
     counts.push_back(g.is_meta() ? 0 : g.count());
   }
+  if (!grads.empty() && grads.front().device().kind == Device::Kind::cuda) return detail::norm_on(grads.front().device(), grads);
   const auto chunks = cut_into_chunks(counts, 32768);
   std::vector<double> sums(chunks.size());
   for_chunks(chunks, 0.5, [&](const Chunk& c) {

@@ -6,6 +6,7 @@
 // steps that the average is made of. Buffers stay as they are.
 #pragma once
 
+#include <framegrad/cuda/ema.hpp>
 #include <framegrad/optim/adamw.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
@@ -42,7 +43,8 @@ class Ema {
   Ema(const Ema&) = delete;
   Ema& operator=(const Ema&) = delete;
 
-  /// Takes the weights in, from the optimizer's masters where one is given. Throws ConfigError while exchanged.
+  /// Takes the weights in, from the optimizer's masters where one is given. Throws ConfigError while exchanged, DeviceError unless the weights
+  /// and their averages are on one device.
   void update(const AdamW* masters = nullptr) {
     check<ConfigError>(!exchanged(), "Ema", "update while the model holds the average");
     const double n = double(updates_++);
@@ -56,8 +58,11 @@ class Ema {
       check_shape(w.sizes() == a.sizes() && w.strides() == a.strides(), "Ema", slots_[i]->name, " is now ", w.sizes(), " with strides ", w.strides(), ", its average ", a.sizes(),
                   " with ", a.strides());
       check_dtype((w.dtype() == Dtype::f64) == (a.dtype() == Dtype::f64), "Ema", slots_[i]->name, " is now ", w.dtype(), ", its average ", a.dtype());
+      check<DeviceError>(w.device() == a.device() && a.device() == averages_.front().tensor.device(), "Ema", slots_[i]->name, " is on ", w.device(), ", its average on ", a.device(),
+                         ", the first average on ", averages_.front().tensor.device());
       counts.push_back(a.is_meta() ? 0 : a.count());
     }
+    if (!averages_.empty() && averages_.front().tensor.device().kind == Device::Kind::cuda) return take_on(averages_.front().tensor.device(), weights, float(decay));
     for_chunks(cut_into_chunks(counts, 32768), 0.7, [&](const Chunk& c) { take(c, averages_[std::size_t(c.tensor)].tensor, weights[std::size_t(c.tensor)], decay); });
   }
 
@@ -109,6 +114,20 @@ class Ema {
   static void put(Slot& slot, AnyTensor t) {
     if (slot.value.node()) t.attach(slot.value.node(), slot.value.node_output());
     slot.value = t;
+  }
+
+  /// The update in one launch. Without kernels no tensor is on a GPU.
+  void take_on([[maybe_unused]] Device device, [[maybe_unused]] const std::vector<AnyTensor>& weights, [[maybe_unused]] float decay) const {
+    if constexpr (kWithCuda) {
+      std::vector<cuda::EmaTensor> table;
+      for (std::size_t i = 0; i < weights.size(); ++i) {
+        const AnyTensor& w = weights[i];
+        if (w.dtype() == Dtype::f64) throw MissingKernel(text("Ema: ", slots_[i]->name, " is double on ", device, ": there float, bf16 and half are averaged"));
+        table.push_back({{.count = w.count(), .low_dtype = w.dtype()}, static_cast<float*>(averages_[i].tensor.raw()), w.raw()});
+      }
+      const cuda::DeviceScope scope(device.index);
+      cuda::ema_update(table, decay, 1.0f - decay);
+    }
   }
 
   static void take(const Chunk& c, const AnyTensor& average, const AnyTensor& weight, double decay) {
