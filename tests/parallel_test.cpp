@@ -112,6 +112,78 @@ TEST(ParallelFor, RefusesToChangeItsThreadsFromWithin) {
   EXPECT_EQ(threads(), 1);
 }
 
+/// Threads of a user's: each job's tasks dealt out to threads made for it.
+Executor dealing(int n, std::atomic<int>& jobs) {
+  return {n, [n, &jobs](Index count, const std::function<void(Index)>& task) {
+            ++jobs;
+            std::vector<std::thread> all;
+            for (int t = 0; t < n; ++t)
+              all.emplace_back([&, t] {
+                for (Index i = t; i < count; i += n) task(i);
+              });
+            for (auto& t : all) t.join();
+          }};
+}
+
+TEST(Executor, RunsWhatThePoolWouldHave) {
+  const Threads set(2);
+  std::atomic<int> jobs{0};
+  set_executor(dealing(3, jobs));
+  EXPECT_EQ(threads(), 3);
+  const auto caller = std::this_thread::get_id();
+  std::vector<std::atomic<int>> seen(1000);
+  const NoGrad off;
+  parallel_for(1000, kCostly, [&](Range r) {
+    EXPECT_NE(std::this_thread::get_id(), caller);
+    EXPECT_FALSE(grad_enabled());
+    EXPECT_THROW(set_threads(2), ConfigError);
+    parallel_for(4, kCostly, [&](Range inner) { EXPECT_EQ(inner.size(), 4); });
+    for (Index i = r.begin; i < r.end; ++i) ++seen[std::size_t(i)];
+  });
+  for (const auto& s : seen) EXPECT_EQ(s, 1);
+  EXPECT_EQ(jobs, 1);
+  try {
+    parallel_for(64, kCostly, [](Range r) { if (r.begin <= 20 && 20 < r.end) throw ShapeError("twenty"); });
+    FAIL() << "nothing was thrown";
+  } catch (const ShapeError& e) {
+    EXPECT_STREQ(e.what(), "twenty");
+  }
+  set_threads(2);
+  parallel_for(1000, kCostly, [](Range) {});
+  EXPECT_EQ(jobs, 2);
+}
+
+TEST(Executor, IsRefusedIfItCannotRunOrLosesTasks) {
+  const Threads set(2);
+  EXPECT_THROW(set_executor({2, nullptr}), ConfigError);
+  EXPECT_THROW(set_executor({0, [](Index, const auto&) {}}), ConfigError);
+  set_executor({2, [](Index count, const std::function<void(Index)>& task) {
+                  for (Index i = 1; i < count; ++i) task(i);
+                }});
+  EXPECT_THROW(parallel_for(100, kCostly, [](Range) {}), ConfigError);
+}
+
+TEST(ParallelFor, TakesTheRandomStateAlong) {
+  RandomState::instance() = {7, 3, 5};
+  for (const int n : {1, 3}) {
+    const Threads set(n);
+    std::vector<std::uint32_t> streams(100);
+    parallel_for(100, kCostly, [&](Range r) {
+      EXPECT_EQ(next_draw().stream, 0x80000005u);
+      for (Index i = r.begin; i < r.end; ++i) {
+        const ReplayRandom item({RandomState::instance().seed, RandomState::instance().step, std::uint32_t(i)});
+        const RandomDraw d = next_draw();
+        EXPECT_EQ(d.seed, 7u);
+        EXPECT_EQ(d.step, 3u);
+        streams[std::size_t(i)] = d.stream;
+      }
+    });
+    for (std::size_t i = 0; i < streams.size(); ++i) EXPECT_EQ(streams[i], 0x80000000u | i);
+    EXPECT_EQ(RandomState::instance().draws, 5u);
+  }
+  RandomState::instance() = {};
+}
+
 TEST(ParallelFor, LeavesTheBitsOfASumAlone) {
   const auto x = empty<float>({300, 1000});
   for (Index i = 0; i < x.count(); ++i) x.data()[i] = std::sin(float(i)) * 1e3f;

@@ -1,8 +1,12 @@
 // parallel_for — the one place where work is spread over threads.
 //
-// A pool of threads that belongs to the process. Work is cut into contiguous ranges; a range never decides how a sum is
-// associated, so results don't depend on the number of threads. Nested calls, and calls below the work threshold, run
-// on the caller alone. The first exception thrown by a range is thrown again in the caller, after all ranges ended.
+// A pool of threads that belongs to the process, or an executor of the user's own. Work is cut into contiguous ranges; a range never
+// decides how a sum is associated, so results don't depend on the number of threads. Nested calls, and calls below the work threshold,
+// run on the caller alone. The first exception thrown by a range is thrown again in the caller, after all ranges ended.
+//
+// What the caller has set for its thread goes along into the ranges: whether ops are recorded, and where the random numbers of training
+// stand. Each range begins with the caller's, and the caller's are afterwards what they were: what is drawn in a range doesn't depend on
+// the number of threads only if each item says where its numbers begin (ReplayRandom).
 #pragma once
 
 #include <atomic>
@@ -10,12 +14,14 @@
 #include <cstdlib>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include <framegrad/core/error.hpp>
+#include <framegrad/core/random_state.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
 
@@ -23,6 +29,13 @@ namespace fg::inline FRAMEGRAD_ABI {
 struct Range {
   Index begin, end;
   Index size() const { return end - begin; }
+};
+
+/// Threads of the user's own for parallel_for.
+struct Executor {
+  int threads = 1;  // that work at the same time, the caller included
+  /// Calls task(i) once for each i in [0, count), on whatever threads, and returns when all have ended. May be called by several threads.
+  std::function<void(Index count, const std::function<void(Index)>& task)> run = {};
 };
 
 namespace detail {
@@ -39,12 +52,29 @@ class Pool {
   void resize(int threads) {
     const std::lock_guard lock(entry_);
     stop();
+    executor_.reset();
     threads_ = threads < 1 ? 1 : threads;
     start();
+  }
+  void take(Executor executor) {
+    const std::lock_guard lock(entry_);
+    stop();
+    threads_ = executor.threads;
+    executor_ = std::make_shared<const Executor>(std::move(executor));
   }
 
   void run(Index count, void (*task)(void*, Index), void* context) {
     std::unique_lock entry(entry_, std::try_to_lock);
+    if (const auto executor = entry.owns_lock() ? executor_ : nullptr) {
+      entry.unlock();
+      std::atomic<Index> ended{0};
+      executor->run(count, [&](Index i) {
+        task(context, i);
+        ended.fetch_add(1, std::memory_order_relaxed);
+      });
+      check<ConfigError>(ended == count, "parallel_for", "the executor came back after ", ended.load(), " of ", count, " tasks");
+      return;
+    }
     if (!entry.owns_lock() || threads() == 1) {  // another thread of the user's holds the pool: go alone
       for (Index i = 0; i < count; ++i) task(context, i);
       return;
@@ -130,28 +160,47 @@ class Pool {
   std::atomic<int> threads_{1}, active_{0};
   std::atomic<Index> next_{0};
   std::atomic<std::uint64_t> generation_{0};
+  std::shared_ptr<const Executor> executor_;
   bool quit_ = false;
   void (*task_)(void*, Index) = nullptr;
   void* context_ = nullptr;
   Index count_ = 0;
 };
 
-}  // namespace detail
-
-namespace detail {
-/// What the caller of parallel_for has set for its thread and what goes along into its ranges: whether ops are recorded.
+/// Whether this thread's ops are recorded.
 inline bool& records_ops() {
   static thread_local bool on = true;
   return on;
 }
+
+/// What goes along into ranges: set for a thread, and on destruction what was set before.
+class ThreadSettings {
+ public:
+  ThreadSettings(bool inside, bool records_ops, const RandomState& random)
+      : inside_(std::exchange(Pool::inside(), inside)), records_ops_(std::exchange(detail::records_ops(), records_ops)), random_(random) {}
+  ~ThreadSettings() { Pool::inside() = inside_, detail::records_ops() = records_ops_; }
+  ThreadSettings(const ThreadSettings&) = delete;
+  ThreadSettings& operator=(const ThreadSettings&) = delete;
+
+ private:
+  bool inside_, records_ops_;
+  ReplayRandom random_;
+};
+
 }  // namespace detail
 
 /// Threads that parallel_for spreads over, the caller included. At start: FRAMEGRAD_THREADS, or one per processor.
 inline int threads() { return detail::Pool::instance().threads(); }
-/// Throws ConfigError inside parallel_for.
+/// The process's own pool, of n threads; an executor is no longer used. Throws ConfigError inside parallel_for.
 inline void set_threads(int n) {
   check<ConfigError>(!detail::Pool::inside(), "set_threads", "called inside parallel_for");
   detail::Pool::instance().resize(n);
+}
+/// parallel_for runs on these threads from now on, and the process's own pool ends. Throws ConfigError inside parallel_for.
+inline void set_executor(Executor executor) {
+  check<ConfigError>(!detail::Pool::inside(), "set_executor", "called inside parallel_for");
+  check<ConfigError>(executor.threads >= 1 && executor.run, "set_executor", executor.threads, " threads", executor.run ? "" : " and nothing to run tasks with");
+  detail::Pool::instance().take(std::move(executor));
 }
 
 /// Below this much work (in units of about a nanosecond) a loop stays on the calling thread.
@@ -162,9 +211,11 @@ inline constexpr double kSerialWork = 20e3;
 template <class F>
 void parallel_for(Index n, double cost, F&& f, Index grain = 1) {
   if (n <= 0) return;
-  bool& inside = detail::Pool::inside();
+  const bool inside = detail::Pool::inside(), records_ops = detail::records_ops();
+  const RandomState random = RandomState::instance();
   const int width = inside || double(n) * cost < kSerialWork ? 1 : threads();
   if (width == 1) {
+    const ReplayRandom as_in_a_task(random);
     f(Range{0, n});
     return;
   }
@@ -180,16 +231,16 @@ void parallel_for(Index n, double cost, F&& f, Index grain = 1) {
   struct Job {
     std::remove_reference_t<F>* f;
     Index n, step;
+    bool records_ops;
+    const RandomState* random;
     std::mutex mutex;
     std::exception_ptr error;
-    bool records_ops;
-  } job{&f, n, step, {}, {}, detail::records_ops()};
-  inside = true;
+  } job{&f, n, step, records_ops, &random, {}, {}};
   detail::Pool::instance().run(
       ranges,
       [](void* context, Index i) {
         Job& j = *static_cast<Job*>(context);
-        const bool before = std::exchange(detail::records_ops(), j.records_ops);
+        const detail::ThreadSettings of_the_caller(true, j.records_ops, *j.random);
         try {
           const Index begin = i * j.step;
           (*j.f)(Range{begin, begin + j.step < j.n ? begin + j.step : j.n});
@@ -197,10 +248,8 @@ void parallel_for(Index n, double cost, F&& f, Index grain = 1) {
           const std::lock_guard lock(j.mutex);
           if (!j.error) j.error = std::current_exception();
         }
-        detail::records_ops() = before;
       },
       &job);
-  inside = false;
   if (job.error) std::rethrow_exception(job.error);
 }
 
