@@ -85,6 +85,7 @@ class Block {
   uint3 index_{};
   dim3 arranged_{0, 0, 0};
   unsigned count_ = 0, next_ = 0, alive_ = 0;
+  bool start_next_ = false;
   struct { unsigned waiting = 0; int count = 0; Where where; } barrier_;
 
   Fiber host_;
@@ -116,6 +117,7 @@ inline void Block::run(const Launch& launch, uint3 index) {
   index_ = index;
   arrange(launch);
   next_ = 0;
+  start_next_ = false;
   alive_ = count_;
   barrier_.waiting = 0;
   ready_.clear();
@@ -151,12 +153,13 @@ inline void Block::run(const Launch& launch, uint3 index) {
 inline void Block::fiber_main() {
   Block& b = *current.block;
   for (;;) {
-    if (!b.ready_.empty() || b.next_ == b.count_) {
+    if (!b.start_next_ && (!b.ready_.empty() || b.next_ == b.count_)) {
       Fiber& self = *b.running_;
       b.pool_.give(&self);
       b.leave(self);  // comes back when the pool lends this fiber again
       continue;
     }
+    b.start_next_ = false;
     Thread& t = b.threads_[b.next_++];
     t.fiber = b.running_;
     b.begin(t);
@@ -227,19 +230,19 @@ inline void Block::suspend(Thread& t, Wait why, const char* name, unsigned mask,
   leave(*t.fiber);
 }
 
+// The threads that were not started come before those that are ready: a thread that waits in a loop may wait for any of them.
 inline void Block::yield() {
   Thread& t = *current.thread;
   current.atomics = 0;
-  if (ready_.empty() && next_ == count_) return;
-  if (ready_.empty()) {  // a thread that was not started goes first: `leave` would come straight back
-    Fiber* to = pool_.take();
+  if (next_ < count_) {
     ready_.push_back(&t);
-    running_ = to;
-    t.fiber->switch_to(*to);
-    return;
+    start_next_ = true;
+    running_ = pool_.take();
+    t.fiber->switch_to(*running_);
+  } else if (!ready_.empty()) {
+    ready_.push_back(&t);
+    leave(*t.fiber);
   }
-  ready_.push_back(&t);
-  leave(*t.fiber);
 }
 
 inline void Block::give_up() {
