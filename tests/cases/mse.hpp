@@ -16,7 +16,7 @@ struct MseCase {
     return scalar(s / double(a.count()));
   }
   static double terms(const Shapes& s) { return double(count(s[0])); }
-  static inline const Cases correct = {{{1, 1, 1}, {1, 1, 1}}, {{3, 5, 33}, {3, 5, 33}}};
+  static inline const Cases correct = {{{1, 1, 1}, {1, 1, 1}}, {{3, 5, 33}, {3, 5, 33}}, {{2, 65, 67}, {2, 65, 67}}};
   static inline const Cases reject = {{{1, 2, 3}, {1, 3, 2}}, {{1, 2, 3}, {1, 1, 1}}};
   static inline const Cases timed = {{{16, 4096, 16}, {16, 4096, 16}}};                        // latents of 16 frames
   static double bytes(const Shapes& s, int item) { return 2.0 * item * double(count(s[0])); }  // a and b in

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <framegrad/cpu/simd.hpp>
+#include <framegrad/cuda/mse.hpp>
 #include <framegrad/op.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::ops {
@@ -67,6 +68,13 @@ struct Mse {
     };
     write(d.a, scale);
     write(d.b, -scale);
+  }
+
+  static void forward(Cuda, const Attrs&, const In& in, Out& out, Saved*) requires OnDevice<T> {
+    cuda::MseKernels<T>::forward(in.a.count(), in.a.data(), in.b.data(), out.y.data());
+  }
+  static void backward(Cuda, const Attrs&, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    cuda::MseKernels<T>::backward(saved.a.count(), saved.a.data(), saved.b.data(), g.y.data(), d.a.defined() ? d.a.data() : nullptr, d.b.defined() ? d.b.data() : nullptr);
   }
 };
 
