@@ -7,6 +7,7 @@
 
 #include <framegrad/core/random_state.hpp>
 #include <framegrad/cpu/simd.hpp>
+#include <framegrad/cuda/dropout.hpp>
 #include <framegrad/op.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::ops {
@@ -85,6 +86,13 @@ struct Dropout {
   }
   static void forward(Cpu, const Attrs& a, const In& in, Out& out, Saved*) { mask(a, in.x.data(), out.y.data(), in.x.count()); }
   static void backward(Cpu, const Attrs& a, const Saved&, const Out& g, In& d) { mask(a, g.y.data(), d.x.data(), g.y.count()); }
+
+  static void forward(Cuda, const Attrs& a, const In& in, Out& out, Saved*) requires OnDevice<T> {
+    cuda::DropoutKernels<T>::mask(in.x.count(), a.p, a.draw.seed, a.draw.stream, a.draw.step, in.x.data(), out.y.data());
+  }
+  static void backward(Cuda, const Attrs& a, const Saved&, const Out& g, In& d) requires OnDevice<T> {
+    cuda::DropoutKernels<T>::mask(g.y.count(), a.p, a.draw.seed, a.draw.stream, a.draw.step, g.y.data(), d.x.data());
+  }
 };
 
 }  // namespace fg::inline FRAMEGRAD_ABI::ops
