@@ -3,7 +3,7 @@
 
     pip install torch            # a plain CPU build is enough
     cmake --build build --target framegrad_bench
-    python3 bench/against_torch.py [--json FILE] [--bench build/framegrad_bench] [--only WORDS] [--threads N]
+    python3 bench/against_torch.py [--device cuda] [--json FILE] [--bench build/framegrad_bench] [--only WORDS] [--threads N]
 
 For each row the two take turns, `--rounds` times; each turn runs the row for about `--seconds`, and its result is the median of its runs. A
 row's time is the median of its turns. ratio is PyTorch's time over ours: above 1, framegrad is faster. best is that ratio of the fastest
@@ -229,8 +229,8 @@ def torch_row(name, dtype, shape):
 # --- the run ----------------------------------------------------------------------------------------------------------------------------
 
 class Ours:
-    def __init__(self, program, threads):
-        self.process = subprocess.Popen([program, "--pipe"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "FRAMEGRAD_THREADS": str(threads)})
+    def __init__(self, program, threads, device="cpu"):
+        self.process = subprocess.Popen([program, "--device", device, "--pipe"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "FRAMEGRAD_THREADS": str(threads)})
 
     def ask(self, line):
         self.process.stdin.write(line + "\n")
@@ -254,11 +254,19 @@ def high_water(pid="self"):
         return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmHWM"))
 
 
+def wait():
+    """Ops on a GPU are queued: a time is one of their end."""
+    if torch.get_default_device().type == "cuda":
+        torch.cuda.synchronize()
+
+
 def timed(run, seconds):
     times, begin = [], time.perf_counter()
     while not times or time.perf_counter() - begin < seconds:
+        wait()
         at = time.perf_counter()
         run()
+        wait()
         times.append(time.perf_counter() - at)
     return statistics.median(times), min(times)
 
@@ -284,6 +292,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", help="file for the results: a list of {name, dtype, shape, ours_ms, torch_ms, ratio, share_of_peak, ratio_of_best}")
     parser.add_argument("--bench", default="build/framegrad_bench", help="the program framegrad_bench")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--only", default="", help="rows whose name, dtype or shape holds these words")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each; the training step has three at most")
     parser.add_argument("--seconds", type=float, default=0.2, help="of a turn")
@@ -291,6 +300,7 @@ def main():
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    torch.set_default_device(args.device)
     torch.manual_seed(0)
 
     if args.memory_of:  # a process of its own: what two steps take
@@ -300,7 +310,7 @@ def main():
         print(high_water() - before)
         return
 
-    ours = Ours(args.bench, args.threads)
+    ours = Ours(args.bench, args.threads, args.device)
     peaks, rows = json.loads(ours.ask("peaks")), json.loads(ours.ask("rows"))
     print(f"framegrad on path {peaks['path']}, PyTorch {torch.__version__}, {args.threads} threads each, in turns")
     print(f"at best {peaks['fma'] / 1e9:.0f} GFLOP/s by FMA, {peaks['bf16'] / 1e9:.0f} in bf16; copying {peaks['copy_16MB'] / 1e9:.1f} GB/s within 16 MB, {peaks['copy_256MB'] / 1e9:.1f} within 256 MB\n")
@@ -309,9 +319,13 @@ def main():
     for index, row in enumerate(rows):
         if not all(word in f"{row['name']} {row['dtype']} {row['shape']}" for word in args.only.split()):
             continue
-        ours.ask(f"open {index}")
+        gpu_memory = [float(ours.ask(f"open {index}")), 0]
+        if args.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
         run = torch_row(row["name"], row["dtype"], row["shape"])
         run(), run()
+        if args.device == "cuda":
+            gpu_memory[1] = torch.cuda.max_memory_allocated()
         mine, theirs = [], []
         for _ in range(min(args.rounds, 3) if row["name"] == "stdit training step" else args.rounds):
             time.sleep(0.02)  # threads of the one that just ran go to sleep before the other runs
@@ -327,7 +341,7 @@ def main():
         floor = floor_of(row["name"], row["dtype"])
         note = f"  below {floor}" if floor and result["ratio"] < floor else ""
         if row["name"] == "stdit training step":
-            memory = step_memory(args.bench, args.threads, index, row)
+            memory = gpu_memory if args.device == "cuda" else step_memory(args.bench, args.threads, index, row)
             result["ours_gb"], result["torch_gb"] = (round(b / 1e9, 2) for b in memory)
             note += f"  memory {result['ours_gb']} GB, PyTorch {result['torch_gb']} GB"
         results.append(result)

@@ -6,6 +6,8 @@
 //   open <i>     → makes the tensors of row i, runs it twice, answers the bytes of memory that it took at most
 //   run <s>      → runs it for about s seconds, at least once, answers the median and the fastest run in seconds
 //   close        → lets go of the tensors
+//
+// --device cuda, first, runs the rows on a GPU.
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
@@ -19,10 +21,29 @@
 namespace bench {
 namespace {
 
+/// Memory on the device that the rows run on.
+void forget_peak() {
+  if constexpr (fg::kWithCuda)
+    if (device().kind == fg::Device::Kind::cuda) return fg::cuda::trim(device().index), fg::cuda::reset_peak(device().index);
+  fg::Allocator::instance().trim();
+  fg::Allocator::instance().reset_peak();
+}
+Index peak_bytes() {
+  if constexpr (fg::kWithCuda)
+    if (device().kind == fg::Device::Kind::cuda) return fg::cuda::memory_use(device().index).peak_bytes;
+  return fg::Allocator::instance().use().peak_bytes;
+}
+/// What runs the rows, in a few words.
+std::string path() {
+  if constexpr (fg::kWithCuda)
+    if (device().kind == fg::Device::Kind::cuda) return fg::cuda::facts(device().index).name;
+  return std::string(fg::cpu::name_of(fg::cpu::isa()));
+}
+
 void report(benchmark::State& state, const Row& row, const Peaks& peaks) {
   const Work work = row.prepare();
   timed(work), timed(work);  // until memory comes from the pool
-  fg::Allocator::instance().reset_peak();
+  forget_peak();
   double spent = 0;
   for (auto _ : state) {
     const double took = timed(work);
@@ -32,19 +53,19 @@ void report(benchmark::State& state, const Row& row, const Peaks& peaks) {
   const double seconds = spent / double(state.iterations());
   state.counters[row.bound == Bound::memory ? "GB/s" : "GFLOP/s"] = row.amount / seconds * 1e-9;
   state.counters["share_of_peak"] = row.share(peaks, seconds);
-  state.counters["peak_MB"] = double(fg::Allocator::instance().use().peak_bytes) * 1e-6;
+  state.counters["peak_MB"] = double(peak_bytes()) * 1e-6;
   state.SetLabel(row.bound == Bound::memory ? "of copying" : row.dtype == fg::Dtype::bf16 ? "of bf16 products" : "of FMA");
 }
 
 void serve() {
-  const Peaks peaks = measure_peaks();
+  const Peaks peaks = measure_peaks(device());
   Work work;
   for (std::string line; std::getline(std::cin, line);) {
     const std::string word = line.substr(0, line.find(' '));
     const double argument = line.size() > word.size() ? std::stod(line.substr(word.size())) : 0;
     if (word == "peaks") {
       std::printf("{\"fma\": %g, \"bf16\": %g, \"copy_16MB\": %g, \"copy_256MB\": %g, \"path\": \"%s\", \"threads\": %d}\n", peaks.fma, peaks.bf16, peaks.copy_small, peaks.copy_large,
-                  std::string(fg::cpu::name_of(fg::cpu::isa())).c_str(), fg::threads());
+                  path().c_str(), fg::threads());
     } else if (word == "rows") {
       std::string list;
       for (const Row& r : rows())
@@ -52,12 +73,10 @@ void serve() {
                          ", \"peak\": ", r.peak(peaks), "}");
       std::printf("[%s]\n", list.c_str());
     } else if (word == "open") {
-      auto& memory = fg::Allocator::instance();
-      memory.trim();
-      memory.reset_peak();
+      forget_peak();
       work = rows().at(std::size_t(argument)).prepare();
       timed(work), timed(work);
-      std::printf("%ld\n", long(memory.use().peak_bytes));
+      std::printf("%ld\n", long(peak_bytes()));
     } else if (word == "run") {
       const Times t = time_of(work, argument, 0);
       std::printf("%.9g %.9g\n", t.median, t.best);
@@ -71,9 +90,9 @@ void serve() {
 
 void google_benchmark(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
-  static const Peaks peaks = measure_peaks();
+  static const Peaks peaks = measure_peaks(device());
   std::printf("path %s, %d threads; at best %.0f GFLOP/s by FMA, %.0f GFLOP/s in bf16; copying %.1f GB/s within 16 MB, %.1f GB/s within 256 MB\n",
-              std::string(fg::cpu::name_of(fg::cpu::isa())).c_str(), fg::threads(), peaks.fma * 1e-9, peaks.bf16 * 1e-9, peaks.copy_small * 1e-9, peaks.copy_large * 1e-9);
+              path().c_str(), fg::threads(), peaks.fma * 1e-9, peaks.bf16 * 1e-9, peaks.copy_small * 1e-9, peaks.copy_large * 1e-9);
   for (const Row& row : rows()) {
     auto* b = benchmark::RegisterBenchmark(row.title().c_str(), [&row](benchmark::State& s) { report(s, row, peaks); });
     b->UseManualTime()->Unit(benchmark::kMillisecond)->MinTime(0.05)->Repetitions(row.amount > 3e11 ? 5 : 15)->DisplayAggregatesOnly();
@@ -85,6 +104,14 @@ void google_benchmark(int argc, char** argv) {
 }  // namespace bench
 
 int main(int argc, char** argv) {
+  if (argc > 2 && std::string_view(argv[1]) == "--device") {
+    try {
+      bench::device() = fg::cuda::device_named(argv[2]);
+    } catch (const fg::Error& e) {
+      return std::fprintf(stderr, "%s\n", e.what()), 1;
+    }
+    argv[2] = argv[0], argc -= 2, argv += 2;
+  }
   if (argc > 1 && std::string_view(argv[1]) == "--pipe") bench::serve();
   else bench::google_benchmark(argc, argv);
 }

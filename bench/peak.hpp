@@ -23,6 +23,7 @@
 #include <framegrad/cpu/dispatch.hpp>
 #include <framegrad/cpu/gemm_amx.hpp>
 #include <framegrad/cpu/simd.hpp>
+#include <framegrad/ops/matmul.hpp>
 
 namespace bench {
 
@@ -149,6 +150,38 @@ inline Peaks measure_peaks() {
 #endif
   p.copy_small = detail::copy_rate(Index(16) << 20, 200);
   p.copy_large = detail::copy_rate(Index(256) << 20, 8);
+  return p;
+}
+
+/// The same of a GPU: copies on it, and products of 8192 x 8192 matrices as its library has them.
+inline Peaks measure_peaks(fg::Device device) {
+  if (device == fg::kCpu) return measure_peaks();
+  Peaks p;
+  if constexpr (fg::kWithCuda) {
+    const fg::NoGrad off;
+    const auto best = [](double amount, auto&& run) {
+      run(), fg::cuda::synchronize();
+      double fastest = 1e9;
+      for (int i = 0; i < 20; ++i) {
+        const double begin = now_s();
+        run();
+        fg::cuda::synchronize();
+        fastest = std::min(fastest, now_s() - begin);
+      }
+      return amount / fastest;
+    };
+    const auto copy = [&](Index bytes) {
+      const fg::AnyTensor a = fg::AnyTensor::empty(fg::Dtype::u8, fg::Shape{bytes}, device), b = fg::AnyTensor::empty(fg::Dtype::u8, fg::Shape{bytes}, device);
+      return best(2.0 * double(bytes), [&] { fg::copy_into(a, b); });
+    };
+    p.copy_small = copy(Index(16) << 20), p.copy_large = copy(Index(1) << 30);
+    const auto product = [&]<class T>(T) {
+      constexpr Index n = 8192;
+      const auto a = fg::full<T, 2>({n, n}, T(0.5f), device);
+      return best(2.0 * n * n * n, [&] { fg::matmul(a, a); });
+    };
+    p.fma = product(float{}), p.bf16 = product(fg::bf16{});
+  }
   return p;
 }
 

@@ -48,6 +48,17 @@ struct Register {
 };
 inline void add(Row row) { rows().push_back(std::move(row)); }
 
+/// Where the rows run; before the first one is prepared.
+inline fg::Device& device() {
+  static fg::Device d = fg::kCpu;
+  return d;
+}
+/// Ops on a GPU are queued: a time is one of their end.
+inline void wait() {
+  if constexpr (fg::kWithCuda)
+    if (device().kind == fg::Device::Kind::cuda) fg::cuda::synchronize();
+}
+
 /// f for float and bf16: what the models train in.
 template <class F>
 void for_types(F&& f) {
@@ -63,7 +74,7 @@ fg::Tensor<T, R> random(const Index (&sizes)[R], double scale = 1) {
   fg::philox_fill_normal(1, 0, next++, x.data(), x.count());
   if (scale != 1)
     for (Index i = 0; i < x.count(); ++i) x.data()[i] = T(float(x.data()[i]) * float(scale));
-  return x;
+  return fg::to(x, device());
 }
 
 template <class T> double item = double(sizeof(T));
@@ -122,8 +133,10 @@ void add_op(const std::string& name, const std::string& shape, Bound bound, doub
 /// One run, in seconds.
 inline double timed(const Work& w) {
   w.before();
+  wait();
   const double begin = now_s();
   w.run();
+  wait();
   return now_s() - begin;
 }
 

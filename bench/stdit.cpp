@@ -28,7 +28,7 @@ double step_flops() {
 template <class T>
 void add_step() {
   add({"stdit training step", "2x4x16x32x32 hidden 384 depth 6", fg::dtype_of<T>, Bound::compute, step_flops(), []() -> Work {
-         const fg::Params params;
+         const fg::Params params(0, device());
          const auto model = std::make_shared<fg::Stdit<T>>(config(), params);
          const auto optimizer = std::make_shared<fg::AdamW>(params, fg::AdamWOptions{.weight_decay = 0.01});
          const auto x = random<T, 5>({kBatch, 4, 16, 32, 32});
