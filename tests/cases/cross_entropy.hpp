@@ -23,7 +23,7 @@ struct CrossEntropyCase {
     return scalar(total / counted);
   }
   static double input(int which, Index i, const Shapes& s) { return which == 0 ? uniform(which, i, -5, 5) : integer(which, i, s[0][1]); }
-  static inline const Cases correct = {{{1, 1}, {1}}, {{9, 4}, {9}}, {{5, 70}, {5}}};
+  static inline const Cases correct = {{{1, 1}, {1}}, {{9, 4}, {9}}, {{5, 70}, {5}}, {{70, 64}, {70}}, {{3, 1152}, {3}}};
   static inline const Cases reject = {{{3, 4}, {4}}, {{3, 4}, {1}}};
   static inline const Cases timed = {{{2048, 1000}, {2048}}};
   static double bytes(const Shapes& s, int item) { return double(item) * double(count(s[0])); }  // logits in

@@ -3,10 +3,11 @@
 //   ℓ_i = ln Σ e^(x_i) − x_i[target_i]      y = Σ ℓ_i / n,  n the rows whose target is not ignore_index
 //   ∂L/∂x_i = ∂L/∂y · (softmax(x_i) − onehot(target_i)) / n,  0 for an ignored row
 //
-// If every row is ignored the mean is NaN, as in PyTorch.
+// If every row is ignored the mean is NaN, as in PyTorch. On a GPU, whose memory an op doesn't wait for, a target that is no class makes it NaN too.
 #pragma once
 
 #include <framegrad/cpu/math.hpp>
+#include <framegrad/cuda/cross_entropy.hpp>
 #include <framegrad/op.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::ops {
@@ -86,13 +87,24 @@ struct CrossEntropy {
       }
     });
   }
+
+  static void forward(Cuda, const Attrs& a, const In& in, Out& out, Saved* saved) requires OnDevice<T> {
+    Tensor<A> own = of_shape<A>({in.logits.size(0)});
+    if (!saved) own.allocate(in.logits.device());
+    cuda::CrossEntropyKernels<T>::forward(in.logits.size(0), in.logits.size(1), a.ignore_index, in.logits.data(), in.targets.data(), saved ? saved->log_sum.data() : own.data(),
+                                          out.y.data());
+  }
+  static void backward(Cuda, const Attrs& a, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    cuda::CrossEntropyKernels<T>::backward(saved.logits.size(0), saved.logits.size(1), a.ignore_index, saved.logits.data(), saved.targets.data(), saved.log_sum.data(), g.y.data(),
+                                           d.logits.data());
+  }
 };
 
 }  // namespace fg::inline FRAMEGRAD_ABI::ops
 
 namespace fg::inline FRAMEGRAD_ABI {
 
-/// logits [N, C], targets [N] → [], in f32 for bf16 and half. Throws ShapeError if a target is neither in [0, C) nor ignore_index.
+/// logits [N, C], targets [N] → [], in f32 for bf16 and half. Throws ShapeError if a target on the CPU is neither in [0, C) nor ignore_index.
 template <class T>
 Tensor<accum_t<T>, 0> cross_entropy(const Tensor<T, 2>& logits, const Tensor<std::int64_t, 1>& targets, Index ignore_index = -100) {
   return Tensor<accum_t<T>, 0>(apply<ops::CrossEntropy<T>>({.ignore_index = ignore_index}, {logits, targets}));
