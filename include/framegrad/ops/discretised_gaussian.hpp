@@ -13,7 +13,9 @@
 #pragma once
 
 #include <framegrad/cpu/math.hpp>
+#include <framegrad/cuda/discretised_gaussian.hpp>
 #include <framegrad/op.hpp>
+#include <framegrad/ops/formula/discretised_gaussian.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::ops {
 
@@ -35,33 +37,14 @@ struct DiscretisedGaussian {
     saved = {in.x, in.mean, in.log_var};
   }
 
-  template <class V>
-  struct Bin {  // the formulas' letters; above and below are 0 where a side is open
-    V a, upper, lower, above, below, probability;
-    static constexpr A kRoot = A(0.79788456080286535588), kCubic = A(0.044715), kSmallest = A(1e-12);
-
-    FRAMEGRAD_INLINE Bin(const V& x, const V& mean, const V& log_var) {
-      a = cpu::exp(log_var * V(A(-0.5)));
-      upper = a * (x - mean + V(A(1) / 255)), lower = a * (x - mean - V(A(1) / 255));
-      const auto first = x < V(A(-0.999)), last = x > V(A(0.999)), right = (x > mean) & !first;
-      above = select(last, V(0), V(1)), below = select(first, V(0), V(1));
-      // Φ(u) = 1 − Φ(−u): on the right of the mean both are taken at −u, where they are small and differ precisely.
-      const V p = cdf(select(right | last, -lower, upper)), q = cdf(select(right, -upper, lower));
-      probability = select(first | last, p, p - q);
-    }
-    FRAMEGRAD_INLINE static V steep(const V& u) { return V(2 * kRoot) * (u + V(kCubic) * u * u * u); }
-    FRAMEGRAD_INLINE static V cdf(const V& u) { return V(1) / (V(1) + cpu::exp(-steep(u))); }  // ½(1 + tanh z) = 1/(1 + e^(−2z))
-    FRAMEGRAD_INLINE static V density(const V& u) { return cdf(u) * cdf(-u) * V(2 * kRoot) * (V(1) + V(3 * kCubic) * u * u); }
-  };
-
   struct Forward {
     template <int B>
     FRAMEGRAD_INLINE static void run(Range r, const T* x, const T* mean, const T* log_var, T* y) {
       using V = cpu::Vec<A, B>;
       cpu::each<V>(r.size(), [&](cpu::Lanes<V> l) FRAMEGRAD_LAMBDA {
         l.index += r.begin;
-        const Bin<V> bin(l.load(x), l.load(mean), l.load(log_var));
-        l.store(y, cpu::log(max(bin.probability, V(Bin<V>::kSmallest))));
+        const formula::GaussianBin<V> bin(l.load(x), l.load(mean), l.load(log_var));
+        l.store(y, bin.value());
       });
     }
   };
@@ -71,13 +54,12 @@ struct DiscretisedGaussian {
       using V = cpu::Vec<A, B>;
       cpu::each<V>(r.size(), [&](cpu::Lanes<V> l) FRAMEGRAD_LAMBDA {
         l.index += r.begin;
-        const Bin<V> bin(l.load(x), l.load(mean), l.load(log_var));
-        const V p = bin.density(bin.upper) * bin.above, q = bin.density(bin.lower) * bin.below;
-        const V scale = select(bin.probability > V(Bin<V>::kSmallest), l.load(g) / bin.probability, V(0));
-        const V by_x = scale * bin.a * (p - q);
+        const formula::GaussianBin<V> bin(l.load(x), l.load(mean), l.load(log_var));
+        V by_x(0), by_log_var(0);
+        bin.slopes(l.load(g), by_x, by_log_var);
         if (dx) l.store(dx, by_x);
         if (dmean) l.store(dmean, -by_x);
-        if (dlog_var) l.store(dlog_var, V(A(-0.5)) * scale * (p * bin.upper - q * bin.lower));
+        if (dlog_var) l.store(dlog_var, by_log_var);
       });
     }
   };
@@ -90,6 +72,14 @@ struct DiscretisedGaussian {
     parallel_for(s.x.count(), 5, [&](Range r) {
       cpu::dispatch<Backward>(r, s.x.data(), s.mean.data(), s.log_var.data(), g.y.data(), wanted(d.x), wanted(d.mean), wanted(d.log_var));
     }, 64);
+  }
+
+  static void forward(Cuda, const Attrs&, const In& in, Out& out, Saved*) requires OnDevice<T> {
+    cuda::DiscretisedGaussianKernels<T>::forward(in.x.count(), in.x.data(), in.mean.data(), in.log_var.data(), out.y.data());
+  }
+  static void backward(Cuda, const Attrs&, const Saved& s, const Out& g, In& d) requires OnDevice<T> {
+    const auto wanted = [](const Tensor<T>& t) { return t.defined() ? t.data() : nullptr; };
+    cuda::DiscretisedGaussianKernels<T>::backward(s.x.count(), s.x.data(), s.mean.data(), s.log_var.data(), g.y.data(), wanted(d.x), wanted(d.mean), wanted(d.log_var));
   }
 };
 
