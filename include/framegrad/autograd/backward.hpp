@@ -107,9 +107,15 @@ class GradSink {
 };
 
 namespace detail {
-/// A seed is copied: later sums are taken in place.
-inline AnyTensor own_copy(const AnyTensor& dy, const AnyTensor& y) {
-  AnyTensor d = AnyTensor::empty(y.dtype(), y.sizes(), y.is_dense() ? y.strides() : row_major(y.sizes()), y.device());
+/// A seed that later sums can be taken in: the tensor itself if nobody else holds its memory, otherwise a copy.
+inline AnyTensor owned(AnyTensor& dy, const AnyTensor& y) {
+  const Strides strides = y.is_dense() ? y.strides() : row_major(y.sizes());
+  const auto& memory = dy.storage();
+  if (dy.dtype() == y.dtype() && dy.device() == y.device() && dy.strides() == strides && dy.geometry().offset == 0 && memory.use_count() == 1 && !memory->foreign()) {
+    dy.attach(nullptr, 0);
+    return std::move(dy);
+  }
+  AnyTensor d = AnyTensor::empty(y.dtype(), y.sizes(), strides, y.device());
   copy_into(d, dy);
   return d;
 }
@@ -118,7 +124,7 @@ inline AnyTensor own_copy(const AnyTensor& dy, const AnyTensor& y) {
 class BackwardWalk {
  public:
   /// Seeds: tensors and ∂L/∂them. With `targets`, only their gradients are computed, and no variable is touched.
-  static std::vector<AnyTensor> run(const std::vector<std::pair<AnyTensor, AnyTensor>>& seeds, const std::vector<AnyTensor>* targets = nullptr) {
+  static std::vector<AnyTensor> run(std::vector<std::pair<AnyTensor, AnyTensor>> seeds, const std::vector<AnyTensor>* targets = nullptr) {
     BackwardWalk walk;
     GradSink& sink = walk.sink_;
     for (const auto& [y, dy] : seeds) {
@@ -130,9 +136,9 @@ class BackwardWalk {
       walk.mark_leading(*targets, leading);
       sink.only_ = &leading;
     }
-    for (const auto& [y, dy] : seeds) {
+    for (auto& [y, dy] : seeds) {
       check_shape(y.sizes() == dy.sizes(), "backward", "gradient is ", dy.sizes(), ", tensor ", y.sizes());
-      if (sink.wanted(Edge(y))) sink.add(Edge(y), detail::own_copy(dy, y));
+      if (sink.wanted(Edge(y))) sink.add(Edge(y), detail::owned(dy, y));
       walk.ready(y.node());
     }
     std::vector<AnyTensor> found(targets ? targets->size() : 0);
@@ -227,6 +233,11 @@ class BackwardWalk {
 };
 
 namespace detail {
+inline std::vector<std::pair<AnyTensor, AnyTensor>> seed(const AnyTensor& y, AnyTensor&& dy) {
+  std::vector<std::pair<AnyTensor, AnyTensor>> one;
+  one.emplace_back(y, std::move(dy));
+  return one;
+}
 inline AnyTensor one_like(const AnyTensor& y, std::string_view name) {
   check_shape(y.count() == 1, name, "the tensor is ", y.sizes(), ": give its gradient, or reduce it to one number");
   AnyTensor one = AnyTensor::empty(y.dtype(), y.sizes(), y.device());
@@ -236,13 +247,13 @@ inline AnyTensor one_like(const AnyTensor& y, std::string_view name) {
 }  // namespace detail
 
 /// Adds ∂loss/∂v to the gradient of every variable v that the loss depends on. The loss is one number.
-inline void backward(const AnyTensor& loss) { BackwardWalk::run({{loss, detail::one_like(loss, "backward")}}); }
-/// The same from ∂L/∂y given.
-inline void backward(const AnyTensor& y, const AnyTensor& dy) { BackwardWalk::run({{y, dy}}); }
+inline void backward(const AnyTensor& loss) { BackwardWalk::run(detail::seed(loss, detail::one_like(loss, "backward"))); }
+/// The same from ∂L/∂y given, which is not copied if nobody else holds it.
+inline void backward(const AnyTensor& y, AnyTensor dy) { BackwardWalk::run(detail::seed(y, std::move(dy))); }
 
 /// ∂y/∂x for each x; y is one number. Touches no variable. Undefined where y doesn't depend on x.
-inline std::vector<AnyTensor> grad(const AnyTensor& y, const std::vector<AnyTensor>& xs) { return BackwardWalk::run({{y, detail::one_like(y, "grad")}}, &xs); }
+inline std::vector<AnyTensor> grad(const AnyTensor& y, const std::vector<AnyTensor>& xs) { return BackwardWalk::run(detail::seed(y, detail::one_like(y, "grad")), &xs); }
 /// ∂L/∂x for each x, from ∂L/∂y given.
-inline std::vector<AnyTensor> grad(const AnyTensor& y, const AnyTensor& dy, const std::vector<AnyTensor>& xs) { return BackwardWalk::run({{y, dy}}, &xs); }
+inline std::vector<AnyTensor> grad(const AnyTensor& y, AnyTensor dy, const std::vector<AnyTensor>& xs) { return BackwardWalk::run(detail::seed(y, std::move(dy)), &xs); }
 
 }  // namespace fg::inline FRAMEGRAD_ABI

@@ -38,7 +38,7 @@ class CheckpointNode final : public Node {
       const NoGrad on(false);
       const ReplayRandom same(random_);
       AnyTensor y = call(again, std::index_sequence_for<X...>{});
-      if (y.requires_grad()) fg::backward(y, grads[0]);
+      if (y.requires_grad()) fg::backward(y, std::move(grads[0]));
     }
     for (std::size_t i = 0; i < again.size(); ++i)
       if (again[i].requires_grad() && grad(again[i]).defined())

@@ -170,6 +170,7 @@ class Storage {
   void* data() const { return data_; }
   Index bytes() const { return bytes_; }
   Device device() const { return device_; }
+  bool foreign() const { return foreign_; }
 
   /// Counts the writes that were announced by touch(): backward compares it with what it was when a tensor was saved.
   std::uint64_t version() const { return version_.load(std::memory_order_relaxed); }
