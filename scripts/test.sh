@@ -39,7 +39,7 @@ if [ $sanitize = yes ]; then
   targets=(ops_binary ops_softmax ops_layer_norm ops_matmul ops_attention ops_conv ops_gather
     tensor_test autograd_test allocator_test einops_test npy_test safetensors_test)
   configure_sanitized() {
-    configure "$build/sanitized" -DFRAMEGRAD_SANITIZE=address,undefined -DFRAMEGRAD_COMPILED=OFF -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-g1 \
+    configure "$build/sanitized" -DFRAMEGRAD_SANITIZE=address,undefined -DFRAMEGRAD_COMPILED=OFF -DFRAMEGRAD_CUDA=OFF -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-g1 \
       -DFRAMEGRAD_BENCH=OFF -DFRAMEGRAD_EXAMPLES=OFF -DFRAMEGRAD_CLI=OFF
   }
   step "configure, sanitized" configure_sanitized
@@ -53,7 +53,7 @@ fi
 
 if [ $full = yes ]; then
   if command -v clang++ >/dev/null; then
-    step "configure, clang" configure "$build/clang" -DCMAKE_CXX_COMPILER=clang++ -DFRAMEGRAD_BENCH=OFF
+    step "configure, clang" configure "$build/clang" -DCMAKE_CXX_COMPILER=clang++ -DFRAMEGRAD_CUDA=OFF -DFRAMEGRAD_BENCH=OFF
     step "headers, clang" run_tests "$build/clang" -R '^headers_(alone|refuse)'
   else
     summary+=("headers, clang                     skipped: no clang++")
