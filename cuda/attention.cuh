@@ -2,7 +2,7 @@
 //
 //   plain   f32 products by FMA          any type, head_dim and alignment                         attention_plain.cu
 //   tensor  products by mma.sync         bf16 and half, rows of 16-byte pieces, head_dim ≤ 256    attention_forward.cuh, attention_backward.cuh
-//   short   a warp owns a sequence       as tensor, at most 32 queries and keys                   attention_short.cuh
+//   short   a warp owns a sequence       as tensor, at most 32 queries and keys, head_dim ≤ 128   attention_short.cuh
 //
 // Scores are kept in units of log 2, so that a probability is one exp2: s·log2 e = q·k·scale·log2 e + added·log2 e.
 #pragma once
@@ -89,5 +89,30 @@ struct Plain {
   static void backward_keys(const AttentionInputs<T>& in, const AttentionRows<const T>& g, const Level* levels, const AttentionRows<T>& dk, const AttentionRows<T>& dv);
   static void backward_bias(const AttentionInputs<T>& in, const AttentionRows<const T>& g, const Level* levels, const AttentionPlane<T>& dbias);
 };
+
+/// For bf16 and half.
+template <class T>
+struct TensorCores {
+  static void forward(const AttentionInputs<T>& in, const AttentionRows<T>& y, float* lse);
+  static void backward_queries(const AttentionInputs<T>& in, const AttentionRows<const T>& g, const Level* levels, const AttentionRows<T>& dq);
+  static void backward_keys(const AttentionInputs<T>& in, const AttentionRows<const T>& g, const Level* levels, const AttentionRows<T>& dk, const AttentionRows<T>& dv);
+};
+template <class T>
+struct Short {
+  static constexpr Index kMostRows = 32, kMostHeadDim = 128;
+  static void forward(const AttentionInputs<T>& in, const AttentionRows<T>& y, float* lse);
+  static void backward(const AttentionInputs<T>& in, const AttentionRows<const T>& g, const float* lse, const AttentionRows<T>& dq, const AttentionRows<T>& dk, const AttentionRows<T>& dv);
+};
+
+/// Calls f with the smallest of the sizes that holds a head_dim of d, as a constant. d is at most the last.
+template <int D, int... More, class F>
+void with_head_dim(Index d, F&& f) {
+  if constexpr (sizeof...(More) == 0) {
+    f(std::integral_constant<int, D>{});
+  } else {
+    if (d <= D) f(std::integral_constant<int, D>{});
+    else with_head_dim<More...>(d, f);
+  }
+}
 
 }  // namespace fg::inline FRAMEGRAD_ABI::cuda::attention
