@@ -118,9 +118,12 @@ __device__ __forceinline__ float exp2_approx(float x) {
   return y;
 }
 
-namespace detail {
-__device__ __forceinline__ void check_aligned16(const void*) {}
-}  // namespace detail
+/// 16 bytes from or to an address that is aligned to 16: in simt it is an error if it is not.
+__device__ __forceinline__ uint4 load16(const void* p) { return *static_cast<const uint4*>(p); }
+__device__ __forceinline__ void store16(void* p, uint4 v) { *static_cast<uint4*>(p) = v; }
+/// The same for data that is used once: it leaves the caches first.
+__device__ __forceinline__ uint4 load16_streaming(const void* p) { return __ldcs(static_cast<const uint4*>(p)); }
+__device__ __forceinline__ void store16_streaming(void* p, uint4 v) { __stcs(static_cast<uint4*>(p), v); }
 
 #else
 
@@ -163,9 +166,10 @@ unsigned pack(float low, float high) { return unsigned(T(low).bits) | unsigned(T
 
 inline float exp2_approx(float x) { return std::exp2(x); }
 
-namespace detail {
-[[gnu::always_inline]] inline void check_aligned16(const void* p) { simt::check_aligned(p, 16, "an access of 16 bytes"); }
-}  // namespace detail
+[[gnu::always_inline]] inline uint4 load16(const void* p) { return simt::load16(p); }
+[[gnu::always_inline]] inline void store16(void* p, uint4 v) { simt::store16(p, v); }
+[[gnu::always_inline]] inline uint4 load16_streaming(const void* p) { return simt::load16(p); }
+[[gnu::always_inline]] inline void store16_streaming(void* p, uint4 v) { simt::store16(p, v); }
 
 #endif
 
@@ -181,24 +185,6 @@ __device__ __forceinline__ float2 unpack(unsigned r) {
 /// How many values of T are 16 bytes.
 template <class T> inline constexpr int kVector = 16 / int(sizeof(T));
 
-/// 16 bytes from or to an address that is aligned to 16: in simt it is an error if it is not.
-__device__ __forceinline__ uint4 load16(const void* p) {
-  detail::check_aligned16(p);
-  return *static_cast<const uint4*>(p);
-}
-__device__ __forceinline__ void store16(void* p, uint4 v) {
-  detail::check_aligned16(p);
-  *static_cast<uint4*>(p) = v;
-}
-/// The same for data that is used once: it leaves the caches first.
-__device__ __forceinline__ uint4 load16_streaming(const void* p) {
-  detail::check_aligned16(p);
-  return __ldcs(static_cast<const uint4*>(p));
-}
-__device__ __forceinline__ void store16_streaming(void* p, uint4 v) {
-  detail::check_aligned16(p);
-  __stcs(static_cast<uint4*>(p), v);
-}
 template <class T>
 __device__ __forceinline__ T load_streaming(const T* p) { return __ldcs(p); }
 

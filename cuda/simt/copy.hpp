@@ -1,4 +1,4 @@
-// cp.async: a copy from global to shared memory happens when its thread waits for it. Until then the place in shared memory
+// Vector accesses and cp.async. A copy of cp.async from global to shared memory happens when its thread waits for it. Until then the place in shared memory
 // holds 0xff, so that a kernel that reads too early, or copies into a tile that others still read, computes NaN.
 #pragma once
 
@@ -7,12 +7,6 @@
 #include <cuda/simt/observer.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::simt {
-
-[[gnu::noinline]] inline void check_aligned(const void* p, std::size_t bytes, const char* what) {
-  if (reinterpret_cast<std::uintptr_t>(p) % bytes == 0) return;
-  current.quiet = true;
-  fail(text(what, ": the address ends in ", reinterpret_cast<std::uintptr_t>(p) % 256, " (mod 256), not a multiple of ", bytes), __builtin_return_address(0));
-}
 
 [[gnu::noinline]] inline void copy_issue(void* to, const void* from, int bytes, int from_bytes) {
   Thread& t = *current.thread;
@@ -40,6 +34,23 @@ inline void copy_wait(int pending) {
   }
   t.copies.clear();
   t.first_copy = 0;
+}
+
+// Checks and reports an access of 16 bytes; `pc` is in the kernel.
+inline void vector_access(const void* p, Access kind, const void* pc) {
+  if (reinterpret_cast<std::uintptr_t>(p) % 16) {
+    current.quiet = true;
+    fail(text("an access of 16 bytes: the address is ", reinterpret_cast<std::uintptr_t>(p) % 16, " beyond a multiple of 16"), pc);
+  }
+  if (observer && current.thread) observer->access(*current.thread, p, 16, kind, pc);
+}
+[[gnu::noinline]] inline uint4 load16(const void* p) {
+  vector_access(p, Access::read, __builtin_return_address(0));
+  return *static_cast<const uint4*>(p);
+}
+[[gnu::noinline]] inline void store16(void* p, uint4 v) {
+  vector_access(p, Access::write, __builtin_return_address(0));
+  *static_cast<uint4*>(p) = v;
 }
 
 }  // namespace fg::inline FRAMEGRAD_ABI::simt

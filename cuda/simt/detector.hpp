@@ -187,10 +187,10 @@ class Detector {
   static const char* verb(Access kind) { return kind == Access::read ? "reads " : kind == Access::write ? "writes " : "changes atomically "; }
 
   std::string call_lines(const void* pc) const {
-    std::string s = place_lines(pc);
+    std::vector<const void*> pcs{pc};
     const unsigned thread = current.thread->id;
-    for (int i = depth_[thread] < kDepth ? depth_[thread] : kDepth; i-- > 0;) s += place_lines(calls_[thread][i]);
-    return s;
+    for (int i = depth_[thread] < kDepth ? depth_[thread] : kDepth; i-- > 0;) pcs.push_back(calls_[thread][i]);
+    return place_lines(pcs);
   }
   [[noreturn]] void report(const std::string& what, const void* pc) const {
     current.quiet = true;

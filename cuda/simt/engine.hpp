@@ -112,7 +112,8 @@ void copy_commit();
 void copy_wait(int pending);  // until at most so many of the committed groups are pending; -1: all, committed or not
 void ldmatrix(int matrices, bool transposed, const void* row, unsigned* r, Where where);
 void mma_sync(int kind, float* d, const unsigned* a, const unsigned* b, const float* c, Where where);  // 0 bf16, 1 half, 2 tf32
-void check_aligned(const void* p, std::size_t bytes, const char* what);
+uint4 load16(const void* p);
+void store16(void* p, uint4 v);
 
 /// Ends the launch with a Fault about the running thread: kernel, block and thread are put before `what`.
 [[noreturn]] void fail(const std::string& what, const void* pc = nullptr);

@@ -7,6 +7,8 @@
 
 #include <cstdio>
 #include <cstring>
+#include <map>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,12 @@ inline std::string index_text(uint3 i) { return text("(", i.x, ",", i.y, ",", i.
 inline std::string mask_text(unsigned mask) {
   char s[16];
   std::snprintf(s, sizeof s, "0x%08x", mask);
+  return s;
+}
+
+inline std::string address_text(std::uintptr_t p) {
+  char s[24];
+  std::snprintf(s, sizeof s, "0x%zx", std::size_t(p));
   return s;
 }
 
@@ -73,29 +81,48 @@ inline Module module_of(const void* pc) {
 }
 }  // namespace detail
 
-/// The functions that `pc` stands in, the innermost inlined one first.
-inline std::vector<Frame> frames_of(const void* pc) {
-  std::vector<Frame> frames;
-  const detail::Module m = detail::module_of(pc);
-  if (m.path.empty() || m.path.find('\'') != std::string::npos) return frames;
-  char command[4400];
-  std::snprintf(command, sizeof command, "addr2line -Cfi -e '%s' 0x%zx 2>/dev/null", m.path.c_str(), std::size_t(m.address));
-  std::FILE* out = ::popen(command, "r");
-  if (!out) return frames;
-  std::string lines[2];
-  int which = 0;
-  for (int c; (c = std::fgetc(out)) != EOF;) {
-    if (c != '\n') {
-      lines[which] += char(c);
-    } else if (++which == 2) {
-      frames.push_back({lines[0], lines[1].substr(0, lines[1].find(" (discriminator"))});
-      lines[0].clear(), lines[1].clear();
-      which = 0;
-    }
+/// For each address the functions that it stands in, the innermost inlined one first. What was looked up is remembered.
+inline std::vector<std::vector<Frame>> frames_of(const std::vector<const void*>& pcs) {
+  static std::mutex mutex;
+  static std::map<const void*, std::vector<Frame>> known;
+  const std::lock_guard lock(mutex);
+  std::map<std::string, std::vector<std::pair<std::uintptr_t, const void*>>> asked;  // by module: addr2line reads a file once
+  for (const void* pc : pcs) {
+    if (known.contains(pc)) continue;
+    const detail::Module m = detail::module_of(pc);
+    known[pc] = {};
+    if (!m.path.empty() && m.path.find('\'') == std::string::npos) asked[m.path].emplace_back(m.address, pc);
   }
-  ::pclose(out);
-  return frames;
+  for (const auto& [path, addresses] : asked) {
+    std::string command = text("addr2line -Cfai -e '", path, "'");
+    for (const auto& [address, pc] : addresses) command += text(" ", address_text(address));
+    std::FILE* out = ::popen((command + " 2>/dev/null").c_str(), "r");
+    if (!out) continue;
+    std::size_t next = 0;
+    std::vector<Frame>* frames = nullptr;
+    std::string line, function;
+    for (int c; (c = std::fgetc(out)) != EOF;) {
+      if (c != '\n') {
+        line += char(c);
+        continue;
+      }
+      if (line.compare(0, 2, "0x") == 0 && next < addresses.size()) {
+        frames = &known[addresses[next++].second];
+      } else if (function.empty()) {
+        function = line;
+      } else if (frames) {
+        frames->push_back({function, line.substr(0, line.find(" (discriminator"))});
+        function.clear();
+      }
+      line.clear();
+    }
+    ::pclose(out);
+  }
+  std::vector<std::vector<Frame>> result;
+  for (const void* pc : pcs) result.push_back(known[pc]);
+  return result;
 }
+inline std::vector<Frame> frames_of(const void* pc) { return frames_of(std::vector<const void*>{pc})[0]; }
 
 /// The name of the function at an address, without its parameters.
 inline std::string function_name(const void* function) {
@@ -117,14 +144,18 @@ inline bool is_machinery(const Frame& f) {
 }
 }  // namespace detail
 
-/// "\n    at file:line in function", a line for each function that the call before `return_address` stands in.
-inline std::string place_lines(const void* return_address) {
+/// "\n    at file:line in function", a line for each function that the calls before these return addresses stand in.
+inline std::string place_lines(std::vector<const void*> return_addresses) {
+  for (const void*& p : return_addresses) p = static_cast<const char*>(p) - 1;
   std::string s;
-  for (const Frame& f : frames_of(static_cast<const char*>(return_address) - 1)) {
-    if (!detail::is_machinery(f)) s += text("\n    at ", f.place, " in ", f.function);
+  for (const auto& frames : frames_of(return_addresses)) {
+    for (const Frame& f : frames) {
+      if (!detail::is_machinery(f)) s += text("\n    at ", f.place, " in ", f.function);
+    }
   }
   return s;
 }
+inline std::string place_lines(const void* return_address) { return place_lines(std::vector<const void*>{return_address}); }
 
 /// "file:line" of the kernel, or device function, that has the call before `return_address`: wrappers of instructions are looked through.
 inline std::string kernel_line(const void* return_address) {

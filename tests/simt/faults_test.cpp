@@ -126,7 +126,7 @@ __global__ void load_rows(unsigned* y) {
 TEST(Faults, MisalignedVectors) {
   alignas(16) float x[64] = {}, y[64];
   unsigned r[4];
-  expect_in(fault_of([&] { launch(load_vector, Grid{1, 32}, x, y); }), {"load_vector", "thread (1,0,0)", "not a multiple of 16"});
+  expect_in(fault_of([&] { launch(load_vector, Grid{1, 32}, x, y); }), {"load_vector", "thread (1,0,0)", "an access of 16 bytes: the address is 4 beyond a multiple of 16"});
   expect_in(fault_of([&] { launch(copy_vector, Grid{1, 32}, x, y); }), {"copy_vector", "cp.async of 8 bytes", "shared memory is not aligned"});
   expect_in(fault_of([&] { launch(load_rows, Grid{1, 32}, r); }), {"load_rows", "ldmatrix", "row of lane 1 is not aligned to 16 bytes"});
 }

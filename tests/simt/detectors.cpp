@@ -1,0 +1,2 @@
+// The file without instrumentation that a build with detectors needs.
+#include "cuda/simt/detectors.hpp"
