@@ -70,6 +70,34 @@ struct Problem {
   double product_ns(int products) const { return 0.04 * products * double(shape.queries) * double(shape.keys) * double(shape.head_dim) + 500; }
 };
 
+template <class T>
+struct BackwardProblem : Problem<T> {
+  AttentionView<const T> out, dout;
+  const accum_t<T>* lse;
+  AttentionView<T> dq, dk, dv;
+  T* dbias;
+
+  Index query_items() const { return this->sequences() * this->query_blocks(); }
+  Index key_items() const { return this->sequences() * this->key_blocks(); }
+  double sequence_ns() const { return this->product_ns(5); }
+
+  /// Seven products on all threads against five on those that whole sequences keep busy.
+  bool whole_sequences(int threads) const {
+    const Index n = this->sequences(), rounds = (n + threads - 1) / threads;
+    return 5 * rounds * threads <= 7 * n || (this->query_blocks() == 1 && this->key_blocks() == 1);
+  }
+
+  /// The axes of the bias that are its own; along the others it was broadcast.
+  Index own(Index stride, Index size) const { return stride == 0 ? 1 : size; }
+  Index own_query_blocks() const { return own(this->bias.query, this->query_blocks()); }
+  Index own_key_blocks() const { return own(this->bias.key, this->key_blocks()); }
+  Index bias_sequences() const {
+    return own(this->bias.outer, this->shape.outer) * own(this->bias.inner, this->shape.inner) * own(this->bias.head, this->shape.heads);
+  }
+  Index bias_items() const { return bias_sequences() * own_query_blocks() * own_key_blocks(); }
+  double bias_item_ns() const { return this->product_ns(2) * double(this->sequences()) / double(bias_items()); }
+};
+
 template <class T> T* row(const AttentionView<T>& view, const Sequence& s, Index position) {
   return view.data + s.outer * view.outer + s.inner * view.inner + s.head * view.head + position * view.row;
 }
