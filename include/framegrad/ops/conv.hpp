@@ -7,11 +7,16 @@
 //   dw[o,c,k] = Σ_{n,p} dy[n,o,p]·x[n, c, stride·p + dilation·k − padding]       db[o] = Σ_{n,p} dy[n,o,p]
 //
 // x and y lie channels-last, so their rows are tokens; w is as released checkpoints have it. Padding is per side:
-// Sides{k − 1, 0} in time is a causal convolution. bf16 and half are widened once and summed in f32.
+// Sides{k − 1, 0} in time is a causal convolution. Sums are f32: of bf16 where the processor multiplies
+// pairs of it, else of numbers widened once.
 #pragma once
 
+#include <framegrad/cpu/conv_pairs.hpp>
 #include <framegrad/cpu/conv_weight.hpp>
 #include <framegrad/cpu/sum_to.hpp>
+#include <framegrad/cuda/conv.hpp>
+#include <framegrad/cuda/gemm.hpp>
+#include <framegrad/cuda/reduction_of.hpp>
 #include <framegrad/op.hpp>
 #include <framegrad/ops/window.hpp>
 
@@ -58,8 +63,9 @@ struct Conv {
   static void forward(Cpu, const Attrs& a, const In& in, Out& out, Saved*) {
     const Index C = in.x.size(1), O = in.w.size(0), Cg = C / a.groups, Og = O / a.groups;
     const cpu::ConvGrid grid = forward_grid(a, in.x, in.w, out.y);
-    const Widened x(in.x);
     const std::vector<A> bias = in.b ? widened_bias(*in.b) : std::vector<A>{};
+    if (by_pairs()) return gather_pairs(a, grid, in.x, C, Cg, in.w, Og, in.w.stride(0), in.w.stride(1), in.b ? bias.data() : nullptr, out.y, O);
+    const Widened x(in.x);
     cpu::ConvPanels<A> panels;
     for (Index g = 0; g < a.groups; ++g) {
       panels.pack(in.w.data() + g * Og * in.w.stride(0), Og, in.w.stride(0), Cg, in.w.stride(1), tap_offsets(grid, in.w));
@@ -77,7 +83,66 @@ struct Conv {
     if (d.w.defined()) backward_weight(a, saved.x, g.y, d.w);
   }
 
+  static void forward(Cuda, const Attrs& a, const In& in, Out& out, Saved*) requires OnDevice<T> {
+    const T* bias = in.b ? in.b->data() : nullptr;
+    if (!is_product(a, in.w)) return cuda::ConvKernels<T>::forward(sizes_of(a, in.x, in.w, out.y), in.x.data(), in.w.data(), bias, out.y.data());
+    const Index C = in.x.size(1), O = in.w.size(0);
+    cuda::GemmOptions<T> o;
+    o.bias = bias;
+    cuda::GemmKernels<T>::multiply({in.x.count() / std::max<Index>(C, 1), O, C}, {in.x.data(), C, 1}, {in.w.data(), in.w.stride(1), in.w.stride(0)}, out.y.data(), O, 0, o);
+  }
+  static void backward(Cuda, const Attrs& a, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    const T* dy = g.y.data();
+    if (d.b) {
+      Strides kept = Shape::filled(g.y.rank(), 0);
+      kept[1] = 1;
+      cuda::sum_to(dy, g.y.geometry(), d.b->data(), kept);
+    }
+    if (!is_product(a, saved.w)) {
+      if (d.x.defined()) cuda::ConvKernels<T>::data_gradient(sizes_of(a, d.x, saved.w, g.y), dy, saved.w.data(), d.x.data());
+      if (d.w.defined()) cuda::ConvKernels<T>::weight_gradient(sizes_of(a, saved.x, d.w, g.y), saved.x.data(), dy, d.w.data());
+      return;
+    }
+    const Index C = saved.x.size(1), O = saved.w.size(0), rows = saved.x.count() / std::max<Index>(C, 1);
+    if (d.x.defined()) cuda::GemmKernels<T>::multiply({rows, C, O}, {dy, O, 1}, {saved.w.data(), saved.w.stride(0), saved.w.stride(1)}, d.x.data(), C);
+    if (d.w.defined()) cuda::GemmKernels<T>::multiply({O, C, rows}, {dy, 1, O}, {saved.x.data(), C, 1}, d.w.data(), d.w.stride(0));
+  }
+
  private:
+  // A kernel of one cell, with nothing around it: a product of matrices.
+  static bool is_product(const Attrs& a, const AnyTensor& w) {
+    bool product = a.groups == 1 && w.stride(1) == 1;
+    for (const WindowAxis& axis : window_of(a, w)) product = product && axis.kernel == 1 && axis.stride == 1 && axis.padding.before == 0 && axis.padding.after == 0;
+    return product;
+  }
+  static cuda::ConvSizes sizes_of(const Attrs& a, const AnyTensor& x, const AnyTensor& w, const AnyTensor& y) {
+    cuda::ConvSizes s{{}, x.size(0), x.size(1), w.size(0), a.groups, w.stride(0), w.stride(1)};
+    const auto in = volume_of(x), kernel = volume_of(w), out = volume_of(y);
+    for (std::size_t i = 0; i < 3; ++i) {
+      const int axis = int(i) - 3 + w.rank();
+      s.axis[i] = {in[i], out[i], kernel[i], a.stride[i], a.dilation[i], a.padding[i].before, axis >= 2 ? w.stride(axis) : 0};
+    }
+    return s;
+  }
+
+  static bool by_pairs() { return std::is_same_v<T, bf16> && cpu::isa() >= cpu::Isa::avx512_bf16; }
+  // The gather of all groups: `depth` channels of `source` rows a group, to `outputs` of `target` rows.
+  static void gather_pairs([[maybe_unused]] const Attrs& a, [[maybe_unused]] const cpu::ConvGrid& grid, [[maybe_unused]] const Tensor<T>& source,
+                           [[maybe_unused]] Index source_pitch, [[maybe_unused]] Index depth, [[maybe_unused]] const Tensor<T>& w, [[maybe_unused]] Index outputs,
+                           [[maybe_unused]] Index output_step, [[maybe_unused]] Index depth_step, [[maybe_unused]] const A* bias, [[maybe_unused]] const Tensor<T>& target,
+                           [[maybe_unused]] Index target_pitch) {
+#if defined(__x86_64__)
+    if constexpr (std::is_same_v<T, bf16>) {
+      cpu::ConvPairWeights weights;
+      const Index group_step = w.size(0) / a.groups * w.stride(0);
+      for (Index g = 0; g < a.groups; ++g) {
+        weights.pack(w.data() + g * group_step, outputs, output_step, depth, depth_step, tap_offsets(grid, w));
+        cpu::convolve_pairs(grid, source.data() + g * depth, source_pitch, weights, bias ? bias + g * outputs : nullptr, target.data() + g * outputs, target_pitch);
+      }
+    }
+#endif
+  }
+
   // Rows in the type that sums are taken in: the tensor's own, or a copy.
   struct Widened {
     AnyTensor kept;
@@ -128,7 +193,7 @@ struct Conv {
   static void backward_data(const Attrs& a, const Tensor<T>& w, const Tensor<T>& dy, const Tensor<T>& dx) {
     const Index C = dx.size(1), O = w.size(0), Cg = C / a.groups, Og = O / a.groups;
     const auto inputs = volume_of(dx), kernel = volume_of(w), outputs = volume_of(dy);
-    const Widened rows(dy);
+    const std::optional<Widened> rows = by_pairs() ? std::nullopt : std::optional<Widened>(dy);
     cpu::ConvPanels<A> panels;
     const auto axis = [&](std::size_t i, Index r) {
       return residue_axis(r, a.stride[i], a.dilation[i], a.padding[i].before, kernel[i], inputs[i], outputs[i]);
@@ -138,9 +203,13 @@ struct Conv {
         for (Index rw = 0; rw < a.stride[2]; ++rw) {
           const cpu::ConvGrid grid{dx.size(0), {axis(0, rd), axis(1, rh), axis(2, rw)}};
           if (grid.positions() == 0) continue;
+          if (by_pairs()) {
+            gather_pairs(a, grid, dy, O, Og, w, Cg, w.stride(1), w.stride(0), nullptr, dx, C);
+            continue;
+          }
           for (Index g = 0; g < a.groups; ++g) {
             panels.pack(w.data() + g * Og * w.stride(0), Cg, w.stride(1), Og, w.stride(0), tap_offsets(grid, w));
-            cpu::convolve<A, T>(grid, rows.data + g * Og, O, panels, nullptr, dx.data() + g * Cg, C);
+            cpu::convolve<A, T>(grid, rows->data + g * Og, O, panels, nullptr, dx.data() + g * Cg, C);
           }
         }
   }
@@ -148,6 +217,13 @@ struct Conv {
   static void backward_weight(const Attrs& a, const Tensor<T>& x, const Tensor<T>& dy, const Tensor<T>& dw) {
     const Index C = x.size(1), O = dw.size(0), Cg = C / a.groups, Og = O / a.groups;
     const cpu::ConvGrid grid = forward_grid(a, x, dw, dy);
+#if defined(__x86_64__)
+    if constexpr (std::is_same_v<T, bf16>) {
+      for (Index g = 0; by_pairs() && g < a.groups; ++g)
+        cpu::convolve_weights_pairs(grid, x.data() + g * Cg, C, Cg, dy.data() + g * Og, O, Og, dw.data() + g * Og * dw.stride(0), dw.stride(0), dw.stride(1), tap_offsets(grid, dw));
+      if (by_pairs()) return;
+    }
+#endif
     const Widened rows(x);
     for (Index g = 0; g < a.groups; ++g)
       cpu::convolve_weights(grid, rows.data + g * Cg, C, Cg, static_cast<const T*>(dy.data()) + g * Og, O, Og, dw.data() + g * Og * dw.stride(0),

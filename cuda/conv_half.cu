@@ -1,0 +1,6 @@
+// Convolution of half on a GPU: see cuda/conv.cuh, cuda/conv_weight.cuh.
+#include "cuda/conv_launch.cuh"
+
+namespace fg::inline FRAMEGRAD_ABI::cuda {
+template struct ConvKernels<half>;
+}  // namespace fg::inline FRAMEGRAD_ABI::cuda
