@@ -61,8 +61,9 @@ struct GemmPlan {
   bool pack_ahead;         // all of B, before the blocks begin
 };
 
+/// For as many threads as share the product.
 template <class T, class U>
-GemmPlan gemm_plan(Index m, Index n, Index k) {
+GemmPlan gemm_plan(Index m, Index n, Index k, Index workers) {
   GemmPlan p;
   p.isa = isa();
   p.tiles = std::is_same_v<U, Pair> && p.isa == Isa::amx;
@@ -80,13 +81,13 @@ GemmPlan gemm_plan(Index m, Index n, Index k) {
   p.sliver_block = p.slivers < 384 / p.width ? p.slivers : 384 / p.width;
   // Rows in one block if they are few: each block packs B for itself then.
   p.row_block = round_up(m > 400 ? 192 : m, row_unit);
-  const Index wanted = 2 * threads();
+  const Index wanted = workers > 1 ? 2 * workers : 1;
   const Index columns = ceil_div(p.slivers, p.sliver_block);
   if (ceil_div(m, p.row_block) * columns < wanted) {
     p.row_block = round_up(ceil_div(m, ceil_div(wanted, columns)), row_unit);
     if (p.row_block < 2 * row_unit) p.row_block = 2 * row_unit;
   }
-  p.pack_ahead = ceil_div(m, p.row_block) > 2 * threads();
+  p.pack_ahead = ceil_div(m, p.row_block) > 2 * workers;
   return p;
 }
 
@@ -139,6 +140,7 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, con
     const bool is_last = u + p.unit_block >= p.units;
     for (Index i = 0; i < rows_filled; i += step) {
       for (Index j = 0; j < slivers; j += group) {
+        left.ahead = a_in_place && j == 0 ? a.ahead * Index(sizeof(T)) : 0;
         const Index count = slivers - j < group ? slivers - j : group, at = j * p.width;
         const Index columns_here = columns - at < count * p.width ? columns - at : count * p.width;
         const Index rows_here = rows - i < step ? rows - i : step;
@@ -161,7 +163,7 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, con
           }
 #endif
         } else {
-          dispatch<FmaBlock<U>>(rows, units, left, here, s);
+          dispatch<FmaBlock<U>>(rows, units, left, here, 2 * columns_here <= p.width, s);
         }
         if (in_place || !is_last) continue;
         GemmOptions<Out> end = o;
@@ -193,7 +195,7 @@ const U* pack_all(const GemmPlan& p, const Operand<T>& b) {
 
 template <class T, class U, class Out>
 void gemm_in_units(const Operand<T>& a, const Operand<T>& b, Out* c, Index ldc, GemmOptions<Out> o) {
-  const GemmPlan p = gemm_plan<T, U>(a.lines, b.lines, a.depth);
+  const GemmPlan p = gemm_plan<T, U>(a.lines, b.lines, a.depth, fg::detail::Pool::inside() ? 1 : threads());
   const U* packed = p.pack_ahead ? pack_all<T, U>(p, b) : nullptr;
   // Sums begin at the bias where the epilogue then has nothing left to do.
   const accum_t<T>* begin = nullptr;
@@ -223,6 +225,20 @@ void gemm_in_units(const Operand<T>& a, const Operand<T>& b, Out* c, Index ldc, 
   });
 }
 
+/// C by rows, ldc apart, of operands that may lie anywhere.
+template <class T, class Out>
+void gemm_of(const Operand<T>& a, const Operand<T>& b, Out* c, Index ldc, const GemmOptions<Out>& o) {
+  if (a.lines <= 0 || b.lines <= 0) return;
+  if (a.depth <= 0) {  // an empty sum is zero, and still gets its epilogue
+    const std::unique_ptr<accum_t<T>[]> zeros(new accum_t<T>[std::size_t(b.lines)]());
+    return dispatch<GemmEpilogue<accum_t<T>, Out>>(a.lines, b.lines, static_cast<const accum_t<T>*>(zeros.get()), Index(0), c, ldc, o);
+  }
+  if constexpr (std::is_same_v<T, bf16>) {
+    if (isa() >= Isa::avx512_bf16) return gemm_in_units<T, Pair>(a, b, c, ldc, o);
+  }
+  gemm_in_units<T, accum_t<T>>(a, b, c, ldc, o);
+}
+
 }  // namespace detail
 
 /// C[m,n] (+)= alpha·Σ_k A[m,k]·B[k,n]: A[i,k] = a[i·a_row + k·a_col], B[k,j] = b[k·b_row + j·b_col], C by rows, ldc apart.
@@ -230,16 +246,7 @@ void gemm_in_units(const Operand<T>& a, const Operand<T>& b, Out* c, Index ldc, 
 template <class T, class Out = T>
 void gemm(Index m, Index n, Index k, const T* a, Index a_row, Index a_col, const T* b, Index b_row, Index b_col, Out* c, Index ldc,
           const GemmOptions<Out>& o = {}) {
-  if (m <= 0 || n <= 0) return;
-  const Operand<T> left{a, m, k, a_row, a_col}, right{b, n, k, b_col, b_row};
-  if (k <= 0) {  // an empty sum is zero, and still gets its epilogue
-    const std::unique_ptr<accum_t<T>[]> zeros(new accum_t<T>[std::size_t(n)]());
-    return dispatch<GemmEpilogue<accum_t<T>, Out>>(m, n, static_cast<const accum_t<T>*>(zeros.get()), Index(0), c, ldc, o);
-  }
-  if constexpr (std::is_same_v<T, bf16>) {
-    if (isa() >= Isa::avx512_bf16) return detail::gemm_in_units<T, Pair>(left, right, c, ldc, o);
-  }
-  detail::gemm_in_units<T, accum_t<T>>(left, right, c, ldc, o);
+  detail::gemm_of<T, Out>({a, m, k, a_row, a_col}, {b, n, k, b_col, b_row}, c, ldc, o);
 }
 
 /// `batch` products, the operands a_batch, b_batch and c_batch apart. Bias is shared; pre_activation moves with C.
@@ -249,7 +256,8 @@ void gemm_batched(Index batch, Index m, Index n, Index k, const T* a, Index a_ba
   const auto product = [&](Index i) {
     GemmOptions<Out> here = o;
     if (o.pre_activation) here.pre_activation += i * c_batch;
-    gemm<T, Out>(m, n, k, a + i * a_batch, a_row, a_col, b + i * b_batch, b_row, b_col, c + i * c_batch, ldc, here);
+    const bool last = i + 1 == batch;
+    detail::gemm_of<T, Out>({a + i * a_batch, m, k, a_row, a_col, last ? 0 : a_batch}, {b + i * b_batch, n, k, b_col, b_row, last ? 0 : b_batch}, c + i * c_batch, ldc, here);
   };
   const double flops = 2.0 * double(m) * double(n) * double(k);
   if (batch < 2 * threads() || flops > 5e8) {  // few or large: each is spread over the threads

@@ -23,11 +23,12 @@ template <class U> inline constexpr int kUnitDepth = std::is_same_v<U, Pair> ? 2
 /// Lines of a panel, with vectors of B bytes.
 template <int B> inline constexpr int kPanel = B == 64 ? 12 : B == 32 ? 6 : 4;
 
-/// X[line, k] = data[line·line_stride + k·k_stride], k in [0, depth).
+/// X[line, k] = data[line·line_stride + k·k_stride], k in [0, depth). `ahead` numbers behind lies an operand that is next, and is
+/// fetched into the caches while this one is read.
 template <class T>
 struct Operand {
   const T* data;
-  Index lines, depth, line_stride, k_stride;
+  Index lines, depth, line_stride, k_stride, ahead = 0;
 };
 
 /// Memory read in runs shorter than a page is fetched so many rows ahead: the processor doesn't guess those on the next page.
@@ -35,10 +36,13 @@ inline constexpr Index kRowsAhead = 12;
 
 namespace detail {
 
+/// Before lines [line, line + count) of k are read: what is read some rows later, or the same place of the next operand.
 template <class T>
-FRAMEGRAD_INLINE void fetch_row(const Operand<T>& x, Index line, Index count, Index k) {
-  if (x.line_stride != 1 || k >= x.depth) return;
-  const char* const p = reinterpret_cast<const char*>(x.data + line + k * x.k_stride);
+FRAMEGRAD_INLINE void fetch_row(const Operand<T>& x, Index line, Index count, Index k, Index rows_ahead) {
+  if (x.line_stride != 1) return;
+  const Index at = x.ahead ? k : k + rows_ahead;
+  if (at >= x.depth) return;
+  const char* const p = reinterpret_cast<const char*>(x.data + line + at * x.k_stride + x.ahead);
   for (Index i = 0; i < count * Index(sizeof(T)); i += 64) __builtin_prefetch(p + i, 0, 2);
 }
 
@@ -66,6 +70,7 @@ FRAMEGRAD_INLINE V along_k(const Operand<T>& x, Index line, Index unit) {
   using U = typename V::Scalar;
   constexpr int N = V::lanes, D = kUnitDepth<U>;
   const T* p = x.data + line * x.line_stride + unit * D;
+  if (x.ahead) __builtin_prefetch(p + x.ahead, 0, 2);
   const Index left = x.depth - unit * D;
   if constexpr (D == 1) {
     return Lanes<V>{0, left < N ? int(left) : N}.load(p);
@@ -129,7 +134,7 @@ struct PackSlivers {
     } else {  // unit by unit, so that memory is read in long runs
       for (Index u = 0; u < units; ++u) {
         const bool inside = (first + u) * kUnitDepth<U> < x.depth;
-        for (int d = 0; d < kUnitDepth<U>; ++d) detail::fetch_row(x, line, lines, (first + u) * kUnitDepth<U> + d + kRowsAhead);
+        for (int d = 0; d < kUnitDepth<U>; ++d) detail::fetch_row(x, line, lines, (first + u) * kUnitDepth<U> + d, kRowsAhead);
         for (Index i = 0; i < lines; i += N) {
           const int count = inside ? lines_at(line + i) : 0;
           detail::store_all(to + i / W * W * units + u * W + i % W, count ? detail::across_lines<V>(x, first + u, line + i, count) : V(U(0)));
@@ -154,7 +159,7 @@ struct PackRows {
     } else {
       constexpr Index deep = N * kUnitDepth<U>;
       for (Index u = 0; u < units; u += N) {
-        for (Index d = 0; d < deep; ++d) detail::fetch_row(x, line, lines, first * kUnitDepth<U> + u * kUnitDepth<U> + deep + d);
+        for (Index d = 0; d < deep; ++d) detail::fetch_row(x, line, lines, first * kUnitDepth<U> + u * kUnitDepth<U> + d, deep);
         for (Index i = 0; i < lines; i += N) {
           const int count = lines - i < N ? int(lines - i) : N;
           V block[N];
@@ -181,7 +186,7 @@ struct PackPanels {
     using V = Vec<U, B>;
     constexpr int N = V::lanes, P = kPanel<B>;
     for (Index u = 0; u < units; ++u) {
-      detail::fetch_row(x, line, lines, first + u + kRowsAhead);
+      detail::fetch_row(x, line, lines, first + u, kRowsAhead);
       const T* const from = x.data + line * x.line_stride + (first + u) * x.k_stride;
       for (Index i = 0; i < lines; i += P) {
         const Index left = x.lines - line - i;

@@ -2,7 +2,7 @@
 //
 //   c[r, :] = start[r, :] + Σ_u a[r, u]·b[u, :]       b a packed sliver, c [R, 2·lanes]
 //
-// R leaves room for the two vectors of b and one of a beside 2·R sums: 12 of 32 registers' worth, 6 or 4 of 16's.
+// Of a last sliver of at most one vector's columns only the first vector is computed. R leaves room for the two vectors of b and one of a beside 2·R sums: 12 of 32 registers' worth, 6 or 4 of 16's.
 // a lies by rows of units, or packed by panels of R rows (gemm_pack.hpp).
 #pragma once
 
@@ -11,11 +11,13 @@
 
 namespace fg::inline FRAMEGRAD_ABI::cpu {
 
-/// The left operand as a tile reads it: rows `stride` bytes apart, or panels.
+/// The left operand as a tile reads it: rows `stride` bytes apart, or panels. Rows `ahead` bytes behind them are fetched
+/// meanwhile; those of the next tile if it is 0.
 struct LeftRows {
   const char* data;
   Index stride;
   bool panels;
+  Index ahead = 0;
 };
 
 /// Where sums begin and where they go. Without `from` they begin at zero; from_stride 0 begins all rows alike.
@@ -37,18 +39,20 @@ FRAMEGRAD_INLINE U unit_at(const char* p) {
 }
 
 /// The sums in registers are bare vectors: g++ 12 keeps a copy of a struct of them on the stack, and stores it in every step.
-template <class U, int B, int R, bool panels>
+template <class U, int B, int R, int Vectors, bool panels>
 struct FmaTile {
-  FRAMEGRAD_INLINE static void run(Index units, const char* a, Index stride, const U* b, const Sums<U>& s) {
+  FRAMEGRAD_INLINE static void run(Index units, const char* a, Index stride, Index ahead, const U* b, const Sums<U>& s) {
     using V = Vec<U, B>;
     using N = typename V::Native;
     constexpr int P = kPanel<B>, groups = (R + 3) / 4;
-    N sum[R][2];
+    N sum[R][Vectors];
 #pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      sum[r][0] = s.from ? load_all<V>(s.from + r * s.from_stride).v : N{};
-      sum[r][1] = s.from ? load_all<V>(s.from + r * s.from_stride + V::lanes).v : N{};
-    }
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) {
+        sum[r][v] = s.from ? load_all<V>(s.from + r * s.from_stride + v * V::lanes).v : N{};
+        __builtin_prefetch(s.to + r * s.to_stride + v * V::lanes, 1);
+      }
     // Four rows share a pointer, for want of registers: at it, one, two and three strides behind.
     const char* row[groups];
 #pragma GCC unroll 4
@@ -56,30 +60,37 @@ struct FmaTile {
       row[g] = a + 4 * g * stride;
       __asm__("" : "+r"(row[g]));
     }
-    const Index stride3 = 3 * stride;
-    for (Index u = 0; u < units; ++u, b += 2 * V::lanes) {
-      N b0, b1;
-      __builtin_memcpy(&b0, b, sizeof b0);
-      __builtin_memcpy(&b1, b + V::lanes, sizeof b1);
+    const Index stride3 = 3 * stride, fetched = ahead ? ahead : R * stride;
+    constexpr Index line = 64 / sizeof(U);
+    for (Index begin = 0; begin < units; begin += line) {
+      if constexpr (!panels) {
 #pragma GCC unroll 16
-      for (int r = 0; r < R; ++r) {
-        const char* const at = panels ? a + r * sizeof(U) : row[r / 4] + (r % 4 == 3 ? stride3 : r % 4 * stride);
-        const N x = V(unit_at<U>(at)).v;
-        sum[r][0] = x * b0 + sum[r][0];
-        sum[r][1] = x * b1 + sum[r][1];
+        for (int r = 0; r < R; ++r) __builtin_prefetch(row[r / 4] + (r % 4 == 3 ? stride3 : r % 4 * stride) + fetched, 0, 2);
       }
-      if constexpr (panels) {
-        a += P * sizeof(U);
-      } else {
+      const Index end = begin + line < units ? begin + line : units;
+      for (Index u = begin; u < end; ++u, b += 2 * V::lanes) {
+        N right[Vectors];
+#pragma GCC unroll 2
+        for (int v = 0; v < Vectors; ++v) right[v] = load_all<V>(b + v * V::lanes).v;
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) {
+          const char* const at = panels ? a + r * sizeof(U) : row[r / 4] + (r % 4 == 3 ? stride3 : r % 4 * stride);
+          const N x = V(unit_at<U>(at)).v;
+#pragma GCC unroll 2
+          for (int v = 0; v < Vectors; ++v) sum[r][v] = x * right[v] + sum[r][v];
+        }
+        if constexpr (panels) {
+          a += P * sizeof(U);
+        } else {
 #pragma GCC unroll 4
-        for (int g = 0; g < groups; ++g) row[g] += sizeof(U);
+          for (int g = 0; g < groups; ++g) row[g] += sizeof(U);
+        }
       }
     }
 #pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      __builtin_memcpy(s.to + r * s.to_stride, &sum[r][0], sizeof(N));
-      __builtin_memcpy(s.to + r * s.to_stride + V::lanes, &sum[r][1], sizeof(N));
-    }
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) __builtin_memcpy(s.to + r * s.to_stride + v * V::lanes, &sum[r][v], sizeof(N));
   }
 };
 
@@ -94,29 +105,35 @@ FRAMEGRAD_INLINE void each_tile(Index rows, Index units, const LeftRows& a, cons
     return Sums<A>{s.from ? s.from + i * s.from_stride : nullptr, s.from_stride, s.to + i * s.to_stride, s.to_stride};
   };
   Index i = 0;
-  for (; i + R <= rows; i += R) Tile<R, panels>::run(units, a_at(i), a.stride, b, sums_at(i));
-  for (; i + Rest <= rows; i += Rest) Tile<Rest, panels>::run(units, a_at(i), a.stride, b, sums_at(i));
+  for (; i + R <= rows; i += R) Tile<R, panels>::run(units, a_at(i), a.stride, a.ahead, b, sums_at(i));
+  for (; i + Rest <= rows; i += Rest) Tile<Rest, panels>::run(units, a_at(i), a.stride, a.ahead, b, sums_at(i));
   if constexpr (Rest > 2)
-    for (; i + 2 <= rows; i += 2) Tile<2, panels>::run(units, a_at(i), a.stride, b, sums_at(i));
-  for (; i < rows; ++i) Tile<1, panels>::run(units, a_at(i), a.stride, b, sums_at(i));
+    for (; i + 2 <= rows; i += 2) Tile<2, panels>::run(units, a_at(i), a.stride, a.ahead, b, sums_at(i));
+  for (; i < rows; ++i) Tile<1, panels>::run(units, a_at(i), a.stride, a.ahead, b, sums_at(i));
 }
 
 }  // namespace detail
 
-/// sums[rows, W] of a[rows, units]·b, b one sliver, which stays in the first-level cache while it meets all rows.
+/// sums[rows, W] of a[rows, units]·b, b one sliver, which stays in the first-level cache while it meets all rows; W is one vector's
+/// lanes if `narrow`, else two's.
 template <class U>
 struct FmaBlock {
   template <int B>
-  FRAMEGRAD_INLINE static void run(Index rows, Index units, const LeftRows& a, const U* b, const Sums<U>& s) {
-    constexpr int R = kPanel<B>, Rest = B == 64 ? 4 : 2;
-    if (a.panels) detail::each_tile<R, Rest, R, true, Of<B>::template Tile>(rows, units, a, b, s);
-    else detail::each_tile<R, Rest, R, false, Of<B>::template Tile>(rows, units, a, b, s);
+  FRAMEGRAD_INLINE static void run(Index rows, Index units, const LeftRows& a, const U* b, bool narrow, const Sums<U>& s) {
+    if (narrow) of<B, 1>(rows, units, a, b, s);
+    else of<B, 2>(rows, units, a, b, s);
   }
 
  private:
-  template <int B>
+  template <int B, int Vectors>
+  FRAMEGRAD_INLINE static void of(Index rows, Index units, const LeftRows& a, const U* b, const Sums<U>& s) {
+    constexpr int R = kPanel<B>, Rest = B == 64 ? 4 : 2;
+    if (a.panels) detail::each_tile<R, Rest, R, true, Of<B, Vectors>::template Tile>(rows, units, a, b, s);
+    else detail::each_tile<R, Rest, R, false, Of<B, Vectors>::template Tile>(rows, units, a, b, s);
+  }
+  template <int B, int Vectors>
   struct Of {
-    template <int R, bool panels> using Tile = detail::FmaTile<U, B, R, panels>;
+    template <int R, bool panels> using Tile = detail::FmaTile<U, B, R, Vectors, panels>;
   };
 };
 
@@ -126,7 +143,7 @@ namespace detail {
 template <int R, bool>
 struct DotTile {
   [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]]
-  static void run(Index units, const char* a, Index stride, const Pair* b, const Sums<float>& s) {
+  static void run(Index units, const char* a, Index stride, Index, const Pair* b, const Sums<float>& s) {
     using V = Vec<float, 64>;
     using P = Vec<Pair, 64>;
     constexpr int N = V::lanes;
