@@ -5,7 +5,7 @@
 //   detectors.hpp                                                  one translation unit of an instrumented build (docs/simt.md)
 //
 // Translation units that are compiled with -fsanitize=thread have the machine declared only: its own memory accesses must
-// not be instrumented, so it is compiled in a file without the flag.
+// not be instrumented, so it is compiled in a file without the flag. With SIMT_HOST_THREADS, for the real ThreadSanitizer, all is instrumented.
 #pragma once
 
 #include <cuda/simt/vector_types.hpp>
@@ -14,14 +14,16 @@
 #include <cuda/simt/atomics.hpp>
 #include <cuda/simt/math.hpp>
 
-#if !defined(__SANITIZE_THREAD__)
 #if defined(__has_feature)
-#if !__has_feature(thread_sanitizer)
+#if __has_feature(thread_sanitizer)
+#define SIMT_INSTRUMENTED
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define SIMT_INSTRUMENTED
+#endif
+#if !defined(SIMT_INSTRUMENTED) || defined(SIMT_HOST_THREADS)
 #include <cuda/simt/machine.hpp>
 #endif
-#else
-#include <cuda/simt/machine.hpp>
-#endif
-#endif
+#undef SIMT_INSTRUMENTED
 
 #include <cuda/simt/keywords.hpp>
