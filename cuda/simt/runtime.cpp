@@ -7,6 +7,7 @@
 #include <deque>
 #include <mutex>
 
+#include <cuda/simt/memory.hpp>
 #include <framegrad/core/backend.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cuda {
@@ -68,6 +69,7 @@ void* allocate(Index bytes, int device) {
     throw OutOfMemory(text("allocate: ", bytes, " bytes asked on cuda:", device, ", ", d.use.used_bytes, " in use", d.limit > 0 ? text(", limit ", d.limit) : std::string(),
                            "; a smaller batch, checkpointing (checkpoint_blocks) or bf16 needs less"));
   std::memset(p, 0xff, std::size_t(bytes));
+  simt::memory().add(p, std::size_t(bytes));
   d.use.used_bytes += bytes;
   d.use.peak_bytes = std::max(d.use.peak_bytes, d.use.used_bytes);
   return p;
@@ -76,6 +78,7 @@ void release(void* p, Index bytes, int device) {
   PerDevice& d = device_at(device);
   const std::lock_guard lock(d.mutex);
   d.use.used_bytes -= bytes;
+  simt::memory().remove(p);
   std::free(p);
 }
 MemoryUse memory_use(int device) {
