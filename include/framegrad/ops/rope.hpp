@@ -8,6 +8,7 @@
 // Axes: N positions, the axis before the last; d head_dim; the last axis holds any number of heads.
 #pragma once
 
+#include <framegrad/cuda/rope.hpp>
 #include <framegrad/op.hpp>
 #include <framegrad/ops/contiguous.hpp>
 
@@ -40,6 +41,12 @@ RopeTable<A> rope_table(const Tensor<double, 1>& positions, Index d, double base
 template <class A>
 RopeTable<A> rope_table(Index N, Index d, double base = 10000) {
   return rope_table<A>(arange<double>(N), d, base);
+}
+
+/// The table on a device.
+template <class A>
+RopeTable<A> to(const RopeTable<A>& table, Device device) {
+  return {to(table.cos, device), to(table.sin, device)};
 }
 
 namespace ops {
@@ -95,6 +102,9 @@ struct Rope {
   static void forward(Cpu, const Attrs&, const In& in, Out& out, Saved*) { turn(in.x, in.cos, in.sin, 1, out.y); }
   static void backward(Cpu, const Attrs&, const Saved& saved, const Out& g, In& d) { turn(g.y, saved.cos, saved.sin, -1, d.x); }
 
+  static void forward(Cuda, const Attrs&, const In& in, Out& out, Saved*) requires OnDevice<T> { turn_there(in.x, in.cos, in.sin, 1, out.y); }
+  static void backward(Cuda, const Attrs&, const Saved& saved, const Out& g, In& d) requires OnDevice<T> { turn_there(g.y, saved.cos, saved.sin, -1, d.x); }
+
  private:
   // The last axis of x and y lies in one piece.
   static void turn(const Tensor<T>& x, const Tensor<A>& cos, const Tensor<A>& sin, int direction, const Tensor<T>& y) {
@@ -107,6 +117,12 @@ struct Rope {
         cpu::dispatch<Turn>(C / d, d, static_cast<const T*>(x.data() + row_offset(x, row)), c.data() + row % N * width, s.data() + row % N * width,
                             y.data() + row_offset(y, row));
     });
+  }
+  static void turn_there(const Tensor<T>& x, const Tensor<A>& cos, const Tensor<A>& sin, int direction, const Tensor<T>& y) requires OnDevice<T> {
+    cuda::Walk<2> rows;
+    for (int a = 0; a + 1 < x.rank(); ++a) rows.push(x.sizes()[a], {x.strides()[a], y.strides()[a]});
+    cuda::RopeKernels<T>::turn(rows, x.size(-1), 2 * cos.size(1), adjacent, float(direction), x.data(), {cos.data(), cos.stride(0), cos.stride(1)}, {sin.data(), sin.stride(0), sin.stride(1)},
+                               y.data());
   }
   /// Row-major; for adjacent pairs a number for each feature, those at even and odd places times a sign of their own.
   static std::vector<A> expanded(const Tensor<A>& table, int even, int odd) {
@@ -128,10 +144,12 @@ struct Rope {
 }  // namespace ops
 
 /// x [..., N, heads·d], table for N positions and d/2 pairs → [..., N, heads·d]. Throws ShapeError, and GradError if the table is a variable.
+/// On a GPU a table of the host's is copied there in each call: keep one made by to(table, device).
 template <class Pairs, class T, int R>
 Tensor<T, R> rope(const Tensor<T, R>& x, const RopeTable<accum_t<T>>& table) {
   check<GradError>(!table.cos.requires_grad() && !table.sin.requires_grad(), "rope", "a table has no gradient");
-  return apply<ops::Rope<T, Pairs>>({}, {x.stride(-1) == 1 ? x : contiguous(x), table.cos, table.sin});
+  const RopeTable<accum_t<T>> t = x.device().kind == Device::Kind::cuda ? to(table, x.device()) : table;
+  return apply<ops::Rope<T, Pairs>>({}, {x.stride(-1) == 1 ? x : contiguous(x), t.cos, t.sin});
 }
 
 }  // namespace fg::inline FRAMEGRAD_ABI
