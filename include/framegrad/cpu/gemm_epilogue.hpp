@@ -31,9 +31,9 @@ struct GemmOptions {
 
 namespace detail {
 /// Where a sum becomes bf16 by AVX512-BF16's instruction: as fg::bf16 rounds, but what is below 2^-126 is zero, as it is
-/// to that instruction set's products.
+/// to that instruction set's products. clang refuses a register of 64 bytes in a function that it is not told it for: it rounds as fg::bf16.
 FRAMEGRAD_INLINE void store_by_instruction(const Lanes<Vec<float, 64>>& l, bf16* to, const Vec<float, 64>& x) {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(__clang__)
   Native<std::uint16_t, 32>::type rounded;
   __asm__("vcvtneps2bf16 %1, %0" : "=v"(rounded) : "v"(x.v));
   if (l.count == l.N) {

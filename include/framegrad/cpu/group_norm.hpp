@@ -66,7 +66,7 @@ struct GroupNormPlanes {
       for (Index i = range.begin; i < range.end; ++i) {
         const T* const from = x + p.begin(i);
         T* const to = y + p.begin(i);
-        const V scale(rstd * A(gamma[p.channel(i)])), shift(A(beta[p.channel(i)]));
+        const V scale = V(rstd * A(gamma[p.channel(i)])), shift = V(A(beta[p.channel(i)]));
         each<V>(p.size(i), [&](const L& l) FRAMEGRAD_LAMBDA { l.store(to, Activation::value(fma(l.load(from) - m, scale, shift))); });
       }
     }
@@ -80,7 +80,7 @@ struct GroupNormPlanes {
       const V m(mean), r(rstd);
       for (Index i = range.begin; i < range.end; ++i) {
         const Index at = p.begin(i), n = p.size(i);
-        const V w(A(gamma[p.channel(i)])), b(A(beta[p.channel(i)]));
+        const V w = V(A(gamma[p.channel(i)])), b = V(A(beta[p.channel(i)]));
         V s(0), sx(0);
         for (Index j = 0; j < n; j += N) {
           const Lanes<V> l{at + j, int(std::min<Index>(N, n - j))};
@@ -102,7 +102,7 @@ struct GroupNormPlanes {
       const V m(mean), r(rstd), h(mean_h), hx(mean_hx);
       for (Index i = range.begin; i < range.end; ++i) {
         const Index at = p.begin(i);
-        const V w(A(gamma[p.channel(i)])), b(A(beta[p.channel(i)]));
+        const V w = V(A(gamma[p.channel(i)])), b = V(A(beta[p.channel(i)]));
         if (kept) {
           each<V>(p.size(i), [&](const L& l) FRAMEGRAD_LAMBDA { l.store(dx + at, r * (l.load(kept + at) * w - h - (l.load(x + at) - m) * r * hx)); });
         } else {
