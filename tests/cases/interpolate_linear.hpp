@@ -30,7 +30,7 @@ struct InterpolateLinearCase {
     return y;
   }
 
-  static inline const Cases correct = {{{2, 3, 4, 5}}, {{1, 18, 1, 9}}, {{1, 2, 11, 1}}};  // up and down
+  static inline const Cases correct = {{{2, 3, 4, 5}}, {{1, 18, 1, 9}}, {{1, 2, 11, 1}}, {{1, 16, 3, 4}}};  // up and down; whole packs of a GPU are 4 or 8 channels
   static inline const Cases threads = {{{4, 64, 64, 64}}};
   static inline const Cases reject = {{{1, 2, 0, 4}}};
 };

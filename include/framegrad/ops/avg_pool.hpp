@@ -27,6 +27,10 @@ struct MeanRule {
     }
     return t;
   }
+  cuda::PoolAxis on_gpu(int axis, Index sources, Index targets) const { return cuda_axis(window[std::size_t(axis)], sources, targets); }
+  static cuda::PoolAxis cuda_axis(const WindowAxis& w, Index sources, Index targets) {
+    return {int(sources), int(targets), int(w.kernel), int(w.stride), int(w.padding.before)};
+  }
 };
 
 }  // namespace fg::inline FRAMEGRAD_ABI::ops

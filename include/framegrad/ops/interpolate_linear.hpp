@@ -35,6 +35,7 @@ struct LinearRule {
     }
     return t;
   }
+  cuda::LinearAxis on_gpu(int, Index sources, Index targets) const { return {int(sources), int(targets)}; }
 };
 
 }  // namespace fg::inline FRAMEGRAD_ABI::ops

@@ -93,7 +93,23 @@ struct MaxPool {
     });
   }
 
+  static void forward(Cuda, const Attrs& a, const In& in, Out& out, Saved* saved) requires OnDevice<T> {
+    const auto axes = on_gpu(a, in.x, out.y);
+    cuda::MaxPoolKernels<T>::value(in.x.size(0), in.x.size(1), axes[0], axes[1], axes[2], in.x.data(), out.y.data(), saved ? saved->winner.data() : nullptr);
+  }
+  static void backward(Cuda, const Attrs& a, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    const auto axes = on_gpu(a, d.x, g.y);
+    cuda::MaxPoolKernels<T>::slope(d.x.size(0), d.x.size(1), axes[0], axes[1], axes[2], g.y.data(), saved.winner.data(), d.x.data());
+  }
+
  private:
+  static std::array<cuda::PoolAxis, 3> on_gpu(const Attrs& a, const AnyTensor& x, const AnyTensor& y) {
+    const auto from = volume_of(x), to = volume_of(y);
+    std::array<cuda::PoolAxis, 3> axes;
+    for (std::size_t i = 0; i < 3; ++i) axes[i] = MeanRule::cuda_axis(a.window[i], from[i], to[i]);
+    return axes;
+  }
+
   // Which rows meet: for a window its cells, or (backward) for a cell its windows; with the cell's number in the window.
   struct Walk {
     std::array<cpu::AxisTaps, 3> axes;  // weight: the cell's index along the axis

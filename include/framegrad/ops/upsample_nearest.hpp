@@ -28,6 +28,7 @@ struct NearestRule {
     for (Index i = 0; i < targets; ++i) t.add(i / factor[std::size_t(axis)], 1), t.end_target();
     return t;
   }
+  cuda::NearestAxis on_gpu(int axis, Index sources, Index targets) const { return {int(sources), int(targets), int(factor[std::size_t(axis)])}; }
 };
 
 }  // namespace fg::inline FRAMEGRAD_ABI::ops
