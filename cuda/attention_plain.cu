@@ -44,10 +44,11 @@ __device__ __forceinline__ void stage(float* tile, const T* rows, Index stride, 
   }
 }
 
-/// acc[i][j] += Σ_c a[4·ty + i][c]·b[tx + 16·j][c]
-__device__ __forceinline__ void add_scores(Square& acc, const float* a, const float* b, int columns) {
+/// acc[i][j] += Σ_c a[4·ty + i][c]·b[tx + 16·j][c]. Threads whose rows are beyond `rows` do nothing: short sequences leave most of them idle.
+__device__ __forceinline__ void add_scores(Square& acc, const float* a, const float* b, int rows, int columns) {
+  if (4 * ty() >= rows) return;
   a += 4 * ty() * kPitch, b += tx() * kPitch;
-#pragma unroll 2
+#pragma unroll 1
   for (int c = 0; c < columns; c += 4) {
     Pack<float, 4> x[4], y[4];
 #pragma unroll
@@ -62,10 +63,11 @@ __device__ __forceinline__ void add_scores(Square& acc, const float* a, const fl
 }
 
 /// acc[i][j] += Σ_k p[4·ty + i][k]·b[k][4·tx + j]
-__device__ __forceinline__ void add_rows(Square& acc, const float* p, const float* b, int rows) {
+__device__ __forceinline__ void add_rows(Square& acc, const float* p, const float* b, int rows, int terms) {
+  if (4 * ty() >= rows) return;
   p += 4 * ty() * kPitch, b += 4 * tx();
-#pragma unroll 2
-  for (int k = 0; k < rows; k += 4) {
+#pragma unroll 1
+  for (int k = 0; k < terms; k += 4) {
     Pack<float, 4> x[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i) x[i] = load_pack<4>(p + i * kPitch + k);
@@ -103,21 +105,21 @@ __device__ __forceinline__ void meet(Square& acc, const Side<T>& a, int a0, cons
     stage(a_tile, a.data, a.stride, a0, a.end, c, head_dim);
     stage(b_tile, b.data, b.stride, b0, b.end, c, head_dim);
     __syncthreads();
-    add_scores(acc, a_tile, b_tile, min(kTile, head_dim - c));
+    add_scores(acc, a_tile, b_tile, a.end - a0, min(kTile, head_dim - c));
     __syncthreads();
   }
 }
 
-/// sum[c] += p·b for the block's columns. All threads call it, p visible to all; the tile is free afterwards.
+/// sum[c] += p·b for the block's columns and `rows` rows. All threads call it, p visible to all; the tile is free afterwards.
 template <class T>
-__device__ __forceinline__ void spread(Square (&sum)[kSlab], const float* p, const Side<T>& b, int b0, int column0, int head_dim, float* tile) {
+__device__ __forceinline__ void spread(Square (&sum)[kSlab], const float* p, int rows, const Side<T>& b, int b0, int column0, int head_dim, float* tile) {
 #pragma unroll
   for (int c = 0; c < kSlab; ++c) {
     const int column = column0 + c * kTile;
     if (column >= head_dim) break;  // the whole block
     stage(tile, b.data, b.stride, b0, b.end, column, head_dim);
     __syncthreads();
-    add_rows(sum[c], p, tile, min(kTile, b.end - b0));
+    add_rows(sum[c], p, tile, rows, min(kTile, b.end - b0));
     __syncthreads();
   }
 }
@@ -150,7 +152,7 @@ __device__ __forceinline__ float row_sum(float v) {
 
 // grid [sequences · ceil(queries / 64), ceil(head_dim / 128)], block 256, shared 3 tiles
 template <class T>
-__global__ void __launch_bounds__(kThreads) plain_forward(AttentionInputs<T> in, AttentionRows<T> y, float* __restrict__ lse) {
+__global__ void __launch_bounds__(kThreads, 2) plain_forward(AttentionInputs<T> in, AttentionRows<T> y, float* __restrict__ lse) {
   float *const a = dynamic_shared<float>(), *const b = a + kTileFloats, *const p = b + kTileFloats;
   const int N = int(in.queries), d = int(in.head_dim), tiles = (N + kTile - 1) / kTile;
   const Sequence s = sequence(in, int(blockIdx.x) / tiles);
@@ -192,7 +194,7 @@ __global__ void __launch_bounds__(kThreads) plain_forward(AttentionInputs<T> in,
         for (int j = 0; j < 4; ++j) o[c][i][j] *= shrink;
     }
     put(p, x);  // seen by all after spread's first barrier
-    spread(o, p, v, k0, column0, d, b);
+    spread(o, p, N - q0, v, k0, column0, d, b);
   }
 
   float inverse[4];
@@ -208,7 +210,7 @@ __global__ void __launch_bounds__(kThreads) plain_forward(AttentionInputs<T> in,
 
 // grid [sequences · ceil(queries / 64), ceil(head_dim / 128)], block 256, shared 3 tiles
 template <class T>
-__global__ void __launch_bounds__(kThreads) plain_queries(AttentionInputs<T> in, AttentionRows<const T> g, const Level* __restrict__ levels,
+__global__ void __launch_bounds__(kThreads, 2) plain_queries(AttentionInputs<T> in, AttentionRows<const T> g, const Level* __restrict__ levels,
                                                           AttentionRows<T> dq) {
   float *const a = dynamic_shared<float>(), *const b = a + kTileFloats, *const p = b + kTileFloats;
   const int N = int(in.queries), d = int(in.head_dim), tiles = (N + kTile - 1) / kTile;
@@ -219,12 +221,6 @@ __global__ void __launch_bounds__(kThreads) plain_queries(AttentionInputs<T> in,
   const bool adds = Added<T>::any(in);
   const float scale = in.scale * kLog2E;
 
-  Level level[4];
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const int query = q0 + 4 * ty() + i;
-    level[i] = level_of(levels + first_query(in, s), query, N);
-  }
   Square sum[kSlab], x, dp;
 #pragma unroll
   for (int c = 0; c < kSlab; ++c) clear(sum[c]);
@@ -233,17 +229,20 @@ __global__ void __launch_bounds__(kThreads) plain_queries(AttentionInputs<T> in,
     meet(x, q, q0, k, k0, d, a, b);
     meet(dp, up, q0, v, k0, d, a, b);
 #pragma unroll
-    for (int i = 0; i < 4; ++i)
+    for (int i = 0; i < 4; ++i) {
+      const int query = q0 + 4 * ty() + i;
+      const Level level = level_of(levels + first_query(in, s), query, N);
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        const int query = q0 + 4 * ty() + i, key = k0 + tx() + 16 * j;
+        const int key = k0 + tx() + 16 * j;
         float t = x[i][j] * scale;
         if (key >= seen) t = unseen();
         else if (adds && query < N) t = added.to(t, query, key);
-        x[i][j] = exp2f(t - level[i].lse) * (dp[i][j] - level[i].delta);
+        x[i][j] = exp2f(t - level.lse) * (dp[i][j] - level.delta);
       }
+    }
     put(p, x);
-    spread(sum, p, k, k0, column0, d, b);
+    spread(sum, p, N - q0, k, k0, column0, d, b);
   }
   const float factor[4] = {in.scale, in.scale, in.scale, in.scale};
   write(dq, s, sum, q0, N, column0, d, factor);
@@ -284,8 +283,8 @@ __global__ void __launch_bounds__(kThreads) plain_keys(AttentionInputs<T> in, At
       }
     }
     put(p, x), put(ds, dp);
-    if (dv.data) spread(sum_v, p, up, q0, column0, d, b);
-    if (dk.data) spread(sum_k, ds, q, q0, column0, d, b);
+    if (dv.data) spread(sum_v, p, seen - k0, up, q0, column0, d, b);
+    if (dk.data) spread(sum_k, ds, seen - k0, q, q0, column0, d, b);
   }
   const float scales[4] = {in.scale, in.scale, in.scale, in.scale}, ones[4] = {1.0f, 1.0f, 1.0f, 1.0f};
   if (dk.data) write(dk, s, sum_k, k0, M, column0, d, scales);
