@@ -13,8 +13,6 @@
 
 #include <framegrad/core/backend.hpp>
 #include <framegrad/core/dtype.hpp>
-
-#ifdef FRAMEGRAD_WITH_CUDA
 #include <framegrad/cuda/attention.hpp>
 
 namespace fg {
@@ -237,4 +235,3 @@ TEST_F(CudaAttention, SlicesOfOneTensor) {
 
 }  // namespace
 }  // namespace fg
-#endif

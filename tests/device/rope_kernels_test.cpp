@@ -6,8 +6,6 @@
 
 #include <framegrad/core/backend.hpp>
 #include <framegrad/core/dtype.hpp>
-
-#ifdef FRAMEGRAD_WITH_CUDA
 #include <framegrad/cuda/rope.hpp>
 
 namespace fg {
@@ -66,4 +64,3 @@ TEST(CudaRope, PacksAndPairs) {
 
 }  // namespace
 }  // namespace fg
-#endif
