@@ -109,7 +109,7 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, con
   const bool plain = std::is_same_v<A, Out> && o.alpha == 1 && !o.bias && o.activation == Activation::none && !o.pre_activation;
 
   // A group of slivers meets `step` rows before the epilogue takes their sums from a scratch that the first-level cache holds.
-  const Index step = p.tiles ? 32 : rows, group = p.tiles ? 12 : 1;
+  const Index step = p.tiles ? 32 : rows, group = p.tiles ? 2 : 1;
   const Index pack_stride = round_up(p.unit_block, 16);
   const Index pack_bytes = a_in_place ? 0 : round_up(round_up(rows_filled, kPanel<64>) * (pack_stride + 1) * Index(sizeof(U)), 64);
   const Index b_bytes = p.pack_ahead ? 0 : p.unit_block * (b_by_slivers ? 1 : slivers) * p.width * Index(sizeof(U));
