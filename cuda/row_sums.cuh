@@ -1,6 +1,6 @@
 // Sums over rows, column by column: gradients of what rows share (gains, biases, what a condition says of a sample).
 //
-//   column_tiles  a thread owns a pack of columns and every eighth row of a chunk; the eight are added in shared memory
+//   column_tiles  a thread owns a pack of columns and every sixteenth row of a chunk; the sixteen are added in shared memory
 //   add_chunks    a warp owns 32 columns, sixteen of them the chunks; the sixteen are added in shared memory
 //
 // The chunks' sums lie in [groups, chunks, sums, C]. Chunks have sizes that follow from the tensor's alone and everything is added in a fixed order,
@@ -16,7 +16,7 @@ namespace fg::inline FRAMEGRAD_ABI::cuda {
 
 /// Rows that share a partial sum: about a thousand chunks fill a GPU, and with 8 rows what is written for them is a sixth of what is read.
 inline Index rows_a_chunk(Index groups, Index rows, Index least) {
-  return std::max(least, std::min<Index>((groups * rows + 1023) / 1024, 256));
+  return std::max(least, std::min<Index>((groups * rows + 1023) / 1024, 1024));
 }
 
 /// Where a group's sum of a column goes.
@@ -63,16 +63,17 @@ void launch_add_chunks(const float* partial, Index groups, Index chunks, int sum
   }
 }
 
-inline constexpr int kTilePacks = 32, kTileRows = 8;
+inline constexpr int kTilePacks = 16, kTileRows = 16;  // a run of 256 bytes in each row; half the waste of 32 where C is no multiple
 
 // F::P columns are a pack. shared = f.begin(group, c) is what the rows share; then for each row f.use(row, c, shared, f.load(row, c), first, second) adds
 // to the columns' sums. The next row is on its way while this one is worked on.
-// grid [groups · chunks, ceil(C / (32·P))], block [32, 8]; partial may be null
+// grid [groups · chunks, ceil(C / (16·P))], block [16, 16]; partial may be null
 template <class F>
-__global__ void __launch_bounds__(kTilePacks * kTileRows) column_tiles(const F f, float* __restrict__ partial,  // [groups, chunks, sums, C]
+__global__ void __launch_bounds__(kTilePacks * kTileRows, 2) column_tiles(const F f, float* __restrict__ partial,  // [groups, chunks, sums, C]
                                                                        Index rows, Index chunks, Index chunk, int sums, int C) {
   constexpr int P = F::P;
-  __shared__ float cells[kTileRows][2][kTilePacks * P];
+  constexpr int kColumns = kTilePacks * P;
+  __shared__ float cells[kTileRows][2 * kColumns + kTilePacks];  // the rest keeps a warp's two rows in different banks
   const int c = (int(blockIdx.y) * kTilePacks + int(threadIdx.x)) * P;
   const Index group = Index(blockIdx.x) / chunks, begin = Index(blockIdx.x) % chunks * chunk, end = begin + chunk < rows ? begin + chunk : rows;
   float sum[2][P] = {};
@@ -86,19 +87,19 @@ __global__ void __launch_bounds__(kTilePacks * kTileRows) column_tiles(const F f
     }
   }
   if (!partial) return;
-  // Column j of pack x lies at j·32 + x, so that a warp's writes and reads meet no bank twice.
+  // Column j of pack x lies at j·16 + x, so that a warp's writes and reads meet no bank twice.
 #pragma unroll
   for (int s = 0; s < 2; ++s)
 #pragma unroll
-    for (int j = 0; j < P; ++j) cells[threadIdx.y][s][j * kTilePacks + threadIdx.x] = sum[s][j];
+    for (int j = 0; j < P; ++j) cells[threadIdx.y][s * kColumns + j * kTilePacks + threadIdx.x] = sum[s][j];
   __syncthreads();
-  for (int i = int(threadIdx.y) * kTilePacks + int(threadIdx.x); i < sums * kTilePacks * P; i += kTileRows * kTilePacks) {
-    const int s = i / (kTilePacks * P), cell = i % (kTilePacks * P);
+  for (int i = int(threadIdx.y) * kTilePacks + int(threadIdx.x); i < sums * kColumns; i += kTileRows * kTilePacks) {
+    const int s = i / kColumns, cell = i % kColumns;
     const int column = (int(blockIdx.y) * kTilePacks + cell % kTilePacks) * P + cell / kTilePacks;
     if (column >= C) continue;
-    float total = cells[0][s][cell];
+    float total = cells[0][i];
 #pragma unroll
-    for (int k = 1; k < kTileRows; ++k) total += cells[k][s][cell];
+    for (int k = 1; k < kTileRows; ++k) total += cells[k][i];
     partial[(Index(blockIdx.x) * sums + s) * C + column] = total;
   }
 }

@@ -14,6 +14,7 @@
 
 #include <framegrad/cpu/dispatch.hpp>
 #include <framegrad/cpu/group_norm.hpp>
+#include <framegrad/cuda/group_norm.hpp>
 #include <framegrad/op.hpp>
 #include <framegrad/ops/formula/silu.hpp>
 
@@ -72,6 +73,18 @@ struct GroupNorm {
     over_samples(sums.g, d.beta);
   }
 
+  static void forward(Cuda, const Attrs& a, const In& in, Out& out, Saved* saved) requires OnDevice<T> {
+    Tensor<A> mean = of_shape<A>({in.x.size(0), a.groups}), rstd = mean;
+    if (saved) mean = saved->mean, rstd = saved->rstd;
+    else mean.allocate(in.x.device()), rstd.allocate(in.x.device());
+    Kernels::forward(on_device(in.x, a.groups), a.eps, in.x.data(), in.gamma.data(), in.beta.data(), out.y.data(), mean.data(), rstd.data());
+  }
+  static void backward(Cuda, const Attrs& a, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+    const auto wanted = [](const Tensor<T>& t) { return t.defined() ? t.data() : nullptr; };
+    Kernels::backward(on_device(saved.x, a.groups), saved.x.data(), saved.gamma.data(), saved.beta.data(), g.y.data(), saved.mean.data(), saved.rstd.data(), wanted(d.x),
+                      wanted(d.gamma), wanted(d.beta));
+  }
+
  private:
   using Planes = cpu::GroupNormPlanes<T, Activation>;
   using Rows = cpu::GroupNormRows<T, Activation>;
@@ -89,6 +102,11 @@ struct GroupNorm {
     }
     Range chunk(Index i) const { return {i * rows, std::min(S, (i + 1) * rows)}; }
   };
+  using Kernels = cuda::GroupNormKernels<T, !std::is_same_v<Activation, NormAlone>>;
+  static cuda::GroupShape on_device(const AnyTensor& x, Index groups) {
+    const Sizes z(x, groups);
+    return {z.N, z.C, z.S, groups, z.planes};
+  }
   struct ChannelSums {
     std::vector<A> g, gx;  // Σ g and Σ g·x̂ over the positions [N, C]
     /// The means of h and h·x̂ over the group of channels [c, c + width) of sample n.
