@@ -3,7 +3,8 @@
 //   y[p, o] = b[o] + Σ_{tap, c} x[source(p, tap), c]·w[o, tap, c]        rows: positions p;  depth: (tap, c)
 //
 //   convolve     a block owns 128 rows × BN outputs, four warps a quarter each. Tiles of 64 bytes of depth come by cp.async straight from the
-//                channels-last x, four stages deep; a thread fetches the same 16 bytes of depth for four rows, so it follows one tap and channel
+//                channels-last x, four stages deep; a thread fetches the same 16 bytes of depth for four rows, so it follows one tap and channel.
+//                All taps of 64 bytes of channels come before the next 64 bytes: taps share rows of x, which the first-level cache then holds
 //   add_splits   a thread owns an element of y: where rows and outputs make few tiles, blocks share a row tile's depth and their sums are added here
 //
 // bf16 and half multiply on tensor cores (mma.sync), f32 by FMA on the same tiles; sums are f32. Bound by the multiplications: 2·rows·O·taps·C, at
@@ -43,6 +44,7 @@ __device__ __forceinline__ int narrow_place(int row, int chunk) { return row * 4
 template <class T, int BN>
 struct RowSums {
   static constexpr int kM = 4, kN = BN / 16;  // fragments of 16 rows, of 8 columns
+  static constexpr int kApart = 1;            // columns of a pair
   float sum[kM][kN][4];
   const int lane = int(threadIdx.x) % 32, m = int(threadIdx.x) / 64 * 64, n = int(threadIdx.x) / 32 % 2 * (BN / 2);
 
@@ -69,7 +71,7 @@ struct RowSums {
         for (int j = 0; j < kN; ++j) mma_m16n8k16<T>(sum[i][j], a[i], b[j / 2] + j % 2 * 2, sum[i][j]);
     }
   }
-  /// f(row, column, sum, the next column's sum)
+  /// f(row, column, sum, sum of the pair's other column)
   template <class F>
   __device__ __forceinline__ void each(F&& f) const {
 #pragma unroll
@@ -83,19 +85,19 @@ struct RowSums {
   }
 };
 
-/// By FMA: a thread owns every sixteenth row and a pair in every sixteen columns.
+/// By FMA: a thread owns every sixteenth row and every eighth column.
 template <int BN>
 struct RowSums<float, BN> {
-  static constexpr int kM = kConvRows / 16, kN = BN / 16;
+  static constexpr int kM = kConvRows / 16, kN = BN / 16, kApart = 8;
   float sum[kM][kN][2];
-  const int m = int(threadIdx.x) / 8, n = int(threadIdx.x) % 8 * 2;
+  const int m = int(threadIdx.x) / 8, n = int(threadIdx.x) % 8;
 
   template <class F>
   __device__ __forceinline__ void begin(F&& at) {
 #pragma unroll
     for (int i = 0; i < kM; ++i)
 #pragma unroll
-      for (int j = 0; j < kN; ++j) sum[i][j][0] = at(n + j * 16), sum[i][j][1] = at(n + j * 16 + 1);
+      for (int j = 0; j < kN; ++j) sum[i][j][0] = at(n + j * 16), sum[i][j][1] = at(n + j * 16 + kApart);
   }
   __device__ __forceinline__ void add(const uint4* left, const uint4* right) {
 #pragma unroll 1  // 256 products a turn are enough; more would fetch ahead into registers that there aren't
@@ -104,7 +106,7 @@ struct RowSums<float, BN> {
 #pragma unroll
       for (int j = 0; j < kN; ++j)
 #pragma unroll
-        for (int e = 0; e < 2; ++e) b[j][e] = load_pack<4>(reinterpret_cast<const float*>(right + narrow_place(n + j * 16 + e, k)));
+        for (int e = 0; e < 2; ++e) b[j][e] = load_pack<4>(reinterpret_cast<const float*>(right + narrow_place(n + j * 16 + e * kApart, k)));
 #pragma unroll
       for (int i = 0; i < kM; ++i) {
         const auto a = load_pack<4>(reinterpret_cast<const float*>(left + narrow_place(m + i * 16, k)));
@@ -168,11 +170,20 @@ __global__ void __launch_bounds__(kConvThreads) convolve(Gather g, const T* __re
   // And its place in the depth: tap and channel.
   const int tiles_all = (D.taps * H.taps * W.taps * g.depth + kDepth - 1) / kDepth, begin = int(blockIdx.z) * split_tiles;
   const int tiles = min(split_tiles, tiles_all - begin);
+  const bool slices = g.depth % kDepth == 0;  // else tiles hold parts of two taps or more, in the order (tap, channel)
   int c = 0, td = 0, th = 0, tw = 0;
   if (tiles > 0) {
-    const int k = begin * kDepth + chunk * P, tap = k / g.depth;
-    c = k % g.depth, tw = tap % W.taps, th = tap / W.taps % H.taps, td = tap / (W.taps * H.taps);
+    const int taps = D.taps * H.taps * W.taps, k = begin * kDepth + chunk * P, tap = slices ? begin % taps : k / g.depth;
+    c = slices ? begin / taps * kDepth + chunk * P : k % g.depth;
+    tw = tap % W.taps, th = tap / W.taps % H.taps, td = tap / (W.taps * H.taps);
   }
+  const auto next_tap = [&] {
+    if (++tw < W.taps) return;
+    tw = 0;
+    if (++th < H.taps) return;
+    th = 0;
+    ++td;
+  };
   const auto load = [&](int stage) {
     uint4* const left = shared + stage * kStage;
     uint4* const right = left + kConvRows * 4;
@@ -182,7 +193,7 @@ __global__ void __launch_bounds__(kConvThreads) convolve(Gather g, const T* __re
       const int d = d0[i] + td * D.tap_step, h = h0[i] + th * H.tap_step, w = w0[i] + tw * W.tap_step;
       const bool in = some && unsigned(d) < unsigned(D.sources) && unsigned(h) < unsigned(H.sources) && unsigned(w) < unsigned(W.sources);
       const T* const from = in ? image[i] + Index((d * H.sources + h) * W.sources + w) * g.source_row + c : x;
-      cp_async<16>(left + narrow_place(r0 + 32 * i, chunk), from, in ? 16 : 0);
+      cp_async_cached(left + narrow_place(r0 + 32 * i, chunk), from, in ? 16 : 0);
     }
     const int tap = D.weight_first + td * D.weight_step + H.weight_first + th * H.weight_step + W.weight_first + tw * W.weight_step;
     const T* const at = weights + Index(tap) * g.depth + c;
@@ -192,12 +203,11 @@ __global__ void __launch_bounds__(kConvThreads) convolve(Gather g, const T* __re
       const bool in = some && n < g.outputs;
       cp_async<16>(right + narrow_place(r0 + 32 * i, chunk), in ? at + Index(n) * g.weight_row : weights, in ? 16 : 0);
     }
-    for (c += kDepth; c >= g.depth; c -= g.depth) {
-      if (++tw < W.taps) continue;
-      tw = 0;
-      if (++th < H.taps) continue;
-      th = 0;
-      ++td;
+    if (slices) {
+      next_tap();
+      if (td == D.taps) td = 0, c += kDepth;
+    } else {
+      for (c += kDepth; c >= g.depth; c -= g.depth) next_tap();
     }
   };
 
@@ -222,7 +232,7 @@ __global__ void __launch_bounds__(kConvThreads) convolve(Gather g, const T* __re
       const int m = m0 + row, n = n0 + column;
       if (m >= g.rows) return;
       if (n < g.outputs) partial[Index(m) * g.outputs + n] = a;
-      if (n + 1 < g.outputs) partial[Index(m) * g.outputs + n + 1] = b;
+      if (n + sums.kApart < g.outputs) partial[Index(m) * g.outputs + n + sums.kApart] = b;
     });
     return;
   }
@@ -233,7 +243,7 @@ __global__ void __launch_bounds__(kConvThreads) convolve(Gather g, const T* __re
   __syncthreads();  // all have done with the last tile
   sums.each([&](int row, int column, float a, float b) {
     rows[row * kPitch + column] = from_float<T>(a);
-    rows[row * kPitch + column + 1] = from_float<T>(b);
+    rows[row * kPitch + column + sums.kApart] = from_float<T>(b);
   });
   __syncthreads();
   for (int i = thread; i < kConvRows * kPacks; i += kConvThreads) {

@@ -66,7 +66,7 @@ void check_rows(Index rows) {
 Gather forward_gather(const ConvSizes& s) {
   Gather g{};
   const Index rows = s.images * volume(s, &ConvSizes::Axis::out);
-  check_rows(rows);
+  check_rows(rows), check_rows(s.images * volume(s, &ConvSizes::Axis::in));
   g.rows = int(rows), g.dense = true;
   for (int i = 0, inner = int(volume(s, &ConvSizes::Axis::kernel)); i < 3; ++i) {
     const auto& a = s.axis[i];

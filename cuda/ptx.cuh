@@ -1,6 +1,6 @@
 // Wrappers of PTX instructions: the only place where a kernel's source differs between a GPU and the CPU (cuda/simt).
 //
-//   cp_async, cp_async_commit, cp_async_wait       global → shared memory without registers; there once waited for
+//   cp_async[_cached], cp_async_commit, …_wait     global → shared memory without registers; there once waited for
 //   ldmatrix_x1 … _x4_trans                        8×8 matrices of 16 bits, shared memory → fragments
 //   mma_m16n8k16<T>, mma_m16n8k8_tf32              tensor cores; the fragments' layout is in simt/tensor_core.hpp and the PTX ISA
 //   to_float, from_float, pack, unpack, to_tf32    conversions, rounding to nearest even
@@ -27,6 +27,10 @@ __device__ __forceinline__ void cp_async(void* shared, const void* global, int f
   } else {
     asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(detail::shared_address(shared)), "l"(global), "n"(kBytes), "r"(from_bytes) : "memory");
   }
+}
+/// cp_async<16> through the first-level cache: for what the block fetches again soon.
+__device__ __forceinline__ void cp_async_cached(void* shared, const void* global, int from_bytes = 16) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(detail::shared_address(shared)), "l"(global), "r"(from_bytes) : "memory");
 }
 /// What was issued since the last commit is a group.
 __device__ __forceinline__ void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
@@ -132,6 +136,7 @@ template <int kBytes>
   static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16);
   simt::copy_issue(shared, global, kBytes, from_bytes);
 }
+[[gnu::always_inline]] inline void cp_async_cached(void* shared, const void* global, int from_bytes = 16) { simt::copy_issue(shared, global, 16, from_bytes); }
 inline void cp_async_commit() { simt::copy_commit(); }
 template <int kPending>
 void cp_async_wait() { simt::copy_wait(kPending); }

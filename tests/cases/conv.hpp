@@ -79,6 +79,24 @@ struct Conv2dCase {
   static double flops(const Shapes& s) { return conv_flops(s); }
 };
 
+struct TiledConv2dCase {  // what a GPU's tiles and the sharing of work begin at
+  static constexpr std::string_view name = "conv2d_tiles";
+  template <class T>
+  static auto run(Tensor<T, 4> x, Tensor<T, 4> w, std::optional<Tensor<T, 1>> b) { return conv2d(x, w, b, {.padding = 1}); }
+  static inline const Cases correct = {{{1, 8, 9, 15}, {72, 8, 3, 3}, {72}},      // two tiles of rows, one of more than 64 outputs
+                                       {{1, 64, 3, 2}, {4, 64, 3, 3}, {4}},        // depth shared by two blocks
+                                       {{1, 4, 20, 30}, {4, 4, 3, 3}, kAbsent}};   // positions of dw in two chunks
+  static double terms(const Shapes& s) { return conv_terms(s); }
+};
+
+struct PointwiseConv3dCase {  // a product of matrices
+  static constexpr std::string_view name = "conv3d_pointwise";
+  template <class T>
+  static auto run(Tensor<T, 5> x, Tensor<T, 5> w, std::optional<Tensor<T, 1>> b) { return conv3d(x, w, b); }
+  static inline const Cases correct = {{{2, 5, 2, 3, 4}, {7, 5, 1, 1, 1}, {7}}, {{1, 3, 1, 1, 1}, {3, 3, 1, 1, 1}, kAbsent}};
+  static double terms(const Shapes& s) { return conv_terms(s); }
+};
+
 struct StridedConv2dCase {
   static constexpr std::string_view name = "conv2d_strided";
   static ConvOptions<2> options() { return {.stride = {2, 3}, .padding = {1, Sides{0, 2}}, .dilation = {1, 2}}; }
