@@ -149,7 +149,7 @@ inline AnyTensor load_npy(const std::string& path) {
 
 /// Replaces `path` by the tensor, in C order. Throws FileError for bf16, and when the disk refuses.
 inline void save_npy(const std::string& path, const AnyTensor& t) {
-  check<FileError>(t.defined() && t.allocated() && t.device() == kCpu, "npy", path, ": the tensor has no memory on the CPU");
+  check<FileError>(t.defined() && t.allocated() && !t.is_meta(), "npy", path, ": the tensor has no memory");
   std::string shape;
   for (const Index n : t.sizes()) shape += std::to_string(n) + ", ";
   std::string header = text("{'descr': '", detail::npy_descr(t.dtype(), path), "', 'fortran_order': False, 'shape': (", shape, "), }");

@@ -117,7 +117,7 @@ inline void save_safetensors(const std::string& path, const NamedTensors& tensor
   std::set<std::string_view> names;
   for (const auto* t : sorted) {
     check<FileError>(t->name != "__metadata__" && names.insert(t->name).second, "safetensors", path, ": the name \"", t->name, "\" is reserved or stands twice");
-    check<FileError>(t->tensor.defined() && t->tensor.device() == kCpu && t->tensor.allocated(), "safetensors", path, ": \"", t->name, "\" has no memory on the CPU");
+    check<FileError>(t->tensor.defined() && t->tensor.allocated() && !t->tensor.is_meta(), "safetensors", path, ": \"", t->name, "\" has no memory");
   }
   auto& list = header.get_ref<nlohmann::ordered_json::object_t&>();
   list.reserve(sorted.size() + 1);
