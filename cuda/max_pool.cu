@@ -10,11 +10,11 @@ namespace fg::inline FRAMEGRAD_ABI::cuda {
 namespace {
 
 // grid [ceil(count / block)], block kCellBlock; count: packs of y
-template <int P, class T>
+template <int P, class I, class T>
 __global__ void largest(Index count, int C, PoolAxis D, PoolAxis H, PoolAxis W, const T* __restrict__ x, T* __restrict__ y, std::int32_t* __restrict__ winner) {
   const Index i = Index(blockIdx.x) * kCellBlock + threadIdx.x;
   if (i >= count) return;
-  const CellPlace at = cell_of<P>(i, C / P, D.targets, H.targets, W.targets);
+  const CellPlace at = cell_of<P>(I(i), C / P, D.targets, H.targets, W.targets);
   const int d0 = D.first_source(at.d), d1 = D.end_source(at.d), h0 = H.first_source(at.h), h1 = H.end_source(at.h), w0 = W.first_source(at.w), w1 = W.end_source(at.w);
   const int first = (D.cell(at.d, d0) * H.kernel + H.cell(at.h, h0)) * W.kernel + W.cell(at.w, w0);  // padding is half a window at most: there is one
   float best[P];
@@ -48,11 +48,11 @@ __global__ void largest(Index count, int C, PoolAxis D, PoolAxis H, PoolAxis W, 
 }
 
 // grid [ceil(count / block)], block kCellBlock; count: packs of dx
-template <int P, class T>
+template <int P, class I, class T>
 __global__ void collect(Index count, int C, PoolAxis D, PoolAxis H, PoolAxis W, const T* __restrict__ dy, const std::int32_t* __restrict__ winner, T* __restrict__ dx) {
   const Index i = Index(blockIdx.x) * kCellBlock + threadIdx.x;
   if (i >= count) return;
-  const CellPlace at = cell_of<P>(i, C / P, D.sources, H.sources, W.sources);
+  const CellPlace at = cell_of<P>(I(i), C / P, D.sources, H.sources, W.sources);
   const int d1 = D.end_target(at.d), h0 = H.first_target(at.h), h1 = H.end_target(at.h), w0 = W.first_target(at.w), w1 = W.end_target(at.w);
   constexpr int S = P < 4 ? P : 4;
   float sum[P] = {};
@@ -83,15 +83,23 @@ template <class T>
 void MaxPoolKernels<T>::value(Index images, Index C, const PoolAxis& d, const PoolAxis& h, const PoolAxis& w, const T* x, T* y, std::int32_t* winner) {
   const Index n = cells(images, d.targets, h.targets, w.targets) * C;
   if (n == 0) return;
-  if (constexpr int P = kPack<T>; C % P == 0 && aligned16(x, y, winner)) launch(largest<P, T>, cell_grid(n / P), n / P, int(C), d, h, w, x, y, winner);
-  else launch(largest<1, T>, cell_grid(n), n, int(C), d, h, w, x, y, winner);
+  constexpr int P = kPack<T>;
+  with_index(n, [&](auto index) {
+    using I = decltype(index);
+    if (C % P == 0 && aligned16(x, y, winner)) launch(largest<P, I, T>, cell_grid(n / P), n / P, int(C), d, h, w, x, y, winner);
+    else launch(largest<1, I, T>, cell_grid(n), n, int(C), d, h, w, x, y, winner);
+  });
 }
 template <class T>
 void MaxPoolKernels<T>::slope(Index images, Index C, const PoolAxis& d, const PoolAxis& h, const PoolAxis& w, const T* g, const std::int32_t* winner, T* dx) {
   const Index n = cells(images, d.sources, h.sources, w.sources) * C;
   if (n == 0) return;
-  if (constexpr int P = kPack<T>; C % P == 0 && aligned16(g, winner, dx)) launch(collect<P, T>, cell_grid(n / P), n / P, int(C), d, h, w, g, winner, dx);
-  else launch(collect<1, T>, cell_grid(n), n, int(C), d, h, w, g, winner, dx);
+  constexpr int P = kPack<T>;
+  with_index(n, [&](auto index) {
+    using I = decltype(index);
+    if (C % P == 0 && aligned16(g, winner, dx)) launch(collect<P, I, T>, cell_grid(n / P), n / P, int(C), d, h, w, g, winner, dx);
+    else launch(collect<1, I, T>, cell_grid(n), n, int(C), d, h, w, g, winner, dx);
+  });
 }
 
 template struct MaxPoolKernels<float>;

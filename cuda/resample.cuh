@@ -72,19 +72,23 @@ __global__ void gather(Index count, int C, Axis d, Axis h, Axis w, const T* __re
 
 inline Grid cell_grid(Index count) { return {dim3(unsigned((count + kCellBlock - 1) / kCellBlock)), dim3(kCellBlock)}; }
 
+/// f of the type that indices of n elements need.
+template <class F>
+void with_index(Index n, F&& f) {
+  if (n < (Index(1) << 31)) f(int());
+  else f(Index());
+}
+
 template <bool back, class Axis, class T>
 void launch_gather(Index images, Index C, const Axis& d, const Axis& h, const Axis& w, const T* x, T* y) {
   const Index elements = images * C * (back ? Index(d.sources) * h.sources * w.sources : Index(d.targets) * h.targets * w.targets);
   if (elements == 0) return;
   constexpr int P = kPack<T>;
-  if (elements >= (Index(1) << 31)) {
-    if (C % P == 0 && aligned16(x, y)) launch(gather<P, back, Index, Axis, T>, cell_grid(elements / P), elements / P, int(C), d, h, w, x, y);
-    else launch(gather<1, back, Index, Axis, T>, cell_grid(elements), elements, int(C), d, h, w, x, y);
-  } else if (C % P == 0 && aligned16(x, y)) {
-    launch(gather<P, back, int, Axis, T>, cell_grid(elements / P), elements / P, int(C), d, h, w, x, y);
-  } else {
-    launch(gather<1, back, int, Axis, T>, cell_grid(elements), elements, int(C), d, h, w, x, y);
-  }
+  with_index(elements, [&](auto index) {
+    using I = decltype(index);
+    if (C % P == 0 && aligned16(x, y)) launch(gather<P, back, I, Axis, T>, cell_grid(elements / P), elements / P, int(C), d, h, w, x, y);
+    else launch(gather<1, back, I, Axis, T>, cell_grid(elements), elements, int(C), d, h, w, x, y);
+  });
 }
 
 template <class T, class Axis>
