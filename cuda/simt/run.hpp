@@ -5,6 +5,7 @@
 
 #include <cuda/simt/block.hpp>
 #include <cuda/simt/check_launch.hpp>
+#include <cuda/simt/meeting.hpp>
 #include <framegrad/core/parallel.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::simt {

@@ -1,52 +1,11 @@
 // Each detector against a kernel with the bug that it is for, and against the same kernel without it. This file is compiled
-// with -fsanitize=thread,alignment; a report has to name the line, which each bug marks with a tag.
-#include <gtest/gtest.h>
-
-#include <functional>
-#include <memory>
+// with -fsanitize=thread,alignment; a report has to name the line.
+#include "instrumented.hpp"
 
 #include "cuda/ptx.cuh"
 #include "cuda/warp.cuh"
-#include "cuda/simt/banks.hpp"
-#include "cuda/simt/memory.hpp"
-
-using namespace fg::cuda;
 
 namespace {
-
-/// Registered memory with unused bytes around it.
-class Device {
- public:
-  explicit Device(int floats) : memory_(new float[std::size_t(floats) + 128]), data_(memory_.get() + 64) {
-    data_ += (64 - reinterpret_cast<std::uintptr_t>(data_) % 64) / 4;  // aligned to 64
-    for (int i = 0; i < floats; ++i) data_[i] = float(i);
-    fg::simt::memory().add(data_, std::size_t(floats) * sizeof(float));
-  }
-  ~Device() { fg::simt::memory().remove(data_); }
-  operator float*() { return data_; }
-
- private:
-  std::unique_ptr<float[]> memory_;
-  float* data_;
-};
-
-template <class... P, class... A>
-std::string report_of(void (*kernel)(P...), Grid grid, A&&... args) {
-  try {
-    launch(kernel, grid, static_cast<P>(args)...);
-  } catch (const fg::simt::Fault& e) {
-    return e.what();
-  }
-  return "(nothing)";
-}
-void expect_in(const std::string& s, std::initializer_list<std::string> parts) {
-  std::size_t at = 0;
-  for (const auto& part : parts) {
-    at = s.find(part, at);
-    ASSERT_NE(at, std::string::npos) << "no \"" << part << "\", or not in this order, in: " << s;
-  }
-}
-std::string line(int n) { return "detectors_test.cpp:" + std::to_string(n) + " in "; }
 
 // ---- races in shared memory
 
@@ -60,8 +19,8 @@ __global__ void reverse(const float* x, float* y) {
 }
 TEST(Race, MissingBarrierNamesBothLines) {
   Device x(64), y(64);
-  expect_in(report_of(reverse<false>, {1, 64}, x, y), {"kernel void (anonymous namespace)::reverse<false>, block (0,0,0), thread (32,0,0)", "race: writes 4 bytes of ", "tile + 128", line(kWriteLine),
-                                                       "read by thread (31,0,0) with no barrier between", line(kReadLine)});
+  expect_in(report_of(reverse<false>, {1, 64}, x, y), {"kernel void (anonymous namespace)::reverse<false>, block (0,0,0), thread (32,0,0)", "race: writes 4 bytes of ", "tile + 128", at(kWriteLine),
+                                                       "read by thread (31,0,0) with no barrier between", at(kReadLine)});
   EXPECT_EQ(report_of(reverse<true>, {8, 64}, x, y), "(nothing)");
   EXPECT_EQ(y[0], 63);
 }
@@ -147,7 +106,7 @@ __global__ void partly_written(float* y, int n) {
 }
 TEST(Uninitialised, SharedMemory) {
   Device y(32);
-  expect_in(report_of(partly_written, {1, 32, 128}, y, 30), {"thread (31,0,0)", "uninitialised: reads 4 bytes of dynamic shared memory + 124", line(__LINE__ - 4)});
+  expect_in(report_of(partly_written, {1, 32, 128}, y, 30), {"thread (31,0,0)", "uninitialised: reads 4 bytes of dynamic shared memory + 124", at(__LINE__ - 4)});
   EXPECT_EQ(report_of(partly_written, {2, 32, 128}, y, 32), "(nothing)");
 }
 
@@ -174,7 +133,7 @@ __global__ void copied(const float* x, float* y) {
 }
 TEST(CpAsync, ReadBeforeItWasWaitedFor) {
   Device x(256), y(64);
-  expect_in(report_of(copied<false, false>, {1, 64}, x, y), {"too early: reads 4 bytes", "before the cp.async", "issued by thread (0,0,0)", line(kIssueLine)});
+  expect_in(report_of(copied<false, false>, {1, 64}, x, y), {"too early: reads 4 bytes", "before the cp.async", "issued by thread (0,0,0)", at(kIssueLine)});
   expect_in(report_of(copied<false, true>, {1, 64}, x, y), {"too early: "});
 }
 TEST(CpAsync, IsTheThreadsOwnUntilABarrier) {
@@ -208,7 +167,7 @@ __global__ void off_by_one(const float* x, float* y, int n) {
 }
 TEST(Bounds, GlobalMemory) {
   Device x(64), y(40);
-  expect_in(report_of(off_by_one, {1, 64}, x, y, 40), {"thread (40,0,0)", "out of bounds: writes 4 bytes 0 bytes behind the end of an allocation of 160 bytes", line(__LINE__ - 4)});
+  expect_in(report_of(off_by_one, {1, 64}, x, y, 40), {"thread (40,0,0)", "out of bounds: writes 4 bytes 0 bytes behind the end of an allocation of 160 bytes", at(__LINE__ - 4)});
   EXPECT_EQ(report_of(off_by_one, {1, 64}, x, y, 39), "(nothing)");
 }
 TEST(Bounds, MemoryThatWasFreed) {
@@ -264,52 +223,9 @@ __global__ void vector_load(const float* x, float* y, int offset) {
 __global__ void double_load(const float* x, float* y, int offset) { y[0] = float(*reinterpret_cast<const double*>(x + offset)); }
 TEST(Alignment, OfPlainLoads) {
   Device x(64), y(1);
-  expect_in(report_of(vector_load, {1, 1}, x, y, 2), {"vector_load", "misaligned: an address 8 beyond a multiple of 16", line(__LINE__ - 6)});
+  expect_in(report_of(vector_load, {1, 1}, x, y, 2), {"vector_load", "misaligned: an address 8 beyond a multiple of 16", at(__LINE__ - 6)});
   EXPECT_EQ(report_of(vector_load, {1, 1}, x, y, 4), "(nothing)");
   expect_in(report_of(double_load, {1, 1}, x, y, 1), {"misaligned: an address 4 beyond a multiple of 8"});
-}
-
-// ---- bank conflicts
-
-constexpr int kColumnLine = __LINE__ + 7;
-template <int kColumns>
-__global__ void column_reads(float* y) {
-  __shared__ float tile[32][kColumns];
-  for (int i = 0; i < 32; ++i) tile[i][threadIdx.x] = 1;  // a row: no conflict
-  __syncwarp();
-  float sum = 0;
-  for (int i = 0; i < 32; ++i) sum += tile[threadIdx.x][i];  // a column: all in one bank, if kColumns is 32
-  y[threadIdx.x] = sum;
-}
-__global__ void vector_reads(float* y, int stride) {
-  __shared__ __align__(16) float tile[32 * 8];
-  for (int i = 0; i < 8; ++i) tile[32 * i + int(threadIdx.x)] = 1;
-  __syncwarp();
-  y[threadIdx.x] = __uint_as_float(load16(&tile[int(threadIdx.x) * stride]).x);
-}
-struct BankConflicts : testing::Test {
-  BankConflicts() { fg::simt::bank_totals().counting = true, fg::simt::bank_totals().reset(); }
-  ~BankConflicts() { fg::simt::bank_totals().counting = false; }
-  Device y{32};
-};
-TEST_F(BankConflicts, OfAColumn) {
-  EXPECT_EQ(report_of(column_reads<32>, {1, 32}, y), "(nothing)");
-  EXPECT_EQ(fg::simt::bank_totals().conflicts(), 32u * 31u);
-  std::uint64_t here = 0;
-  for (const auto& [place, n] : fg::simt::bank_totals().by_line()) {
-    if (place.find("detectors_test.cpp:" + std::to_string(kColumnLine)) != std::string::npos) here = n.conflicts;
-  }
-  EXPECT_EQ(here, 32u * 31u);
-}
-TEST_F(BankConflicts, NoneWithPadding) {
-  EXPECT_EQ(report_of(column_reads<33>, {1, 32}, y), "(nothing)");
-  EXPECT_EQ(fg::simt::bank_totals().conflicts(), 0u);
-}
-TEST_F(BankConflicts, OfVectorsGoByQuarterWarps) {
-  EXPECT_EQ(report_of(vector_reads, {1, 32}, y, 4), "(nothing)");
-  EXPECT_EQ(fg::simt::bank_totals().conflicts(), 0u);
-  EXPECT_EQ(report_of(vector_reads, {1, 32}, y, 8), "(nothing)");
-  EXPECT_EQ(fg::simt::bank_totals().conflicts(), 4u);  // eight lanes reach over 64 words: two passes for each quarter
 }
 
 }  // namespace

@@ -1,0 +1,50 @@
+// Bank conflicts as they are counted, against what the 32 banks of a GPU would need. Compiled like detectors_test.cpp.
+#include "instrumented.hpp"
+
+#include "cuda/ptx.cuh"
+#include "cuda/simt/banks.hpp"
+
+namespace {
+
+constexpr int kColumnLine = __LINE__ + 7;
+template <int kColumns>
+__global__ void column_reads(float* y) {
+  __shared__ float tile[32][kColumns];
+  for (int i = 0; i < 32; ++i) tile[i][threadIdx.x] = 1;  // a row: no conflict
+  __syncwarp();
+  float sum = 0;
+  for (int i = 0; i < 32; ++i) sum += tile[threadIdx.x][i];  // a column: all in one bank, if kColumns is 32
+  y[threadIdx.x] = sum;
+}
+__global__ void vector_reads(float* y, int stride) {
+  __shared__ __align__(16) float tile[32 * 8];
+  for (int i = 0; i < 8; ++i) tile[32 * i + int(threadIdx.x)] = 1;
+  __syncwarp();
+  y[threadIdx.x] = __uint_as_float(load16(&tile[int(threadIdx.x) * stride]).x);
+}
+struct BankConflicts : testing::Test {
+  BankConflicts() { fg::simt::bank_totals().counting = true, fg::simt::bank_totals().reset(); }
+  ~BankConflicts() { fg::simt::bank_totals().counting = false; }
+  Device y{32};
+};
+TEST_F(BankConflicts, OfAColumn) {
+  EXPECT_EQ(report_of(column_reads<32>, {1, 32}, y), "(nothing)");
+  EXPECT_EQ(fg::simt::bank_totals().conflicts(), 32u * 31u);
+  std::uint64_t here = 0;
+  for (const auto& [place, n] : fg::simt::bank_totals().by_line()) {
+    if (place.find("bank_conflicts_test.cpp:" + std::to_string(kColumnLine)) != std::string::npos) here = n.conflicts;
+  }
+  EXPECT_EQ(here, 32u * 31u);
+}
+TEST_F(BankConflicts, NoneWithPadding) {
+  EXPECT_EQ(report_of(column_reads<33>, {1, 32}, y), "(nothing)");
+  EXPECT_EQ(fg::simt::bank_totals().conflicts(), 0u);
+}
+TEST_F(BankConflicts, OfVectorsGoByQuarterWarps) {
+  EXPECT_EQ(report_of(vector_reads, {1, 32}, y, 4), "(nothing)");
+  EXPECT_EQ(fg::simt::bank_totals().conflicts(), 0u);
+  EXPECT_EQ(report_of(vector_reads, {1, 32}, y, 8), "(nothing)");
+  EXPECT_EQ(fg::simt::bank_totals().conflicts(), 4u);  // eight lanes reach over 64 words: two passes for each quarter
+}
+
+}  // namespace
