@@ -6,6 +6,7 @@
 //                    probabilities and their gradients are a left side as they stand in registers
 //
 // What walks is double-buffered by cp.async. Bound by the tensor cores: 14·N·M·d operations (10 with a shared sum of dq, which would be in no order).
+// Up to a head_dim of 64 three blocks fit on a multiprocessor, above it two; nothing is spilled at any head_dim, with or without bias and mask.
 #pragma once
 
 #include "cuda/attention_mma.cuh"
@@ -13,18 +14,20 @@
 namespace fg::inline FRAMEGRAD_ABI::cuda::attention {
 
 inline constexpr int kBackwardRows = 64;  // of a block: 16 a warp
+/// Blocks that must fit on a multiprocessor: where the sums are small, a third one is worth more than the registers it takes from two.
+template <int D, class Add> inline constexpr int kBackwardBlocks = D <= 64 && !Add::kAdds ? 3 : 1;
 
 template <int D>
 struct QueriesCut {
   static constexpr int kKeys = D <= 80 ? 64 : 32;
-  static constexpr bool kHold = D <= 64;
+  static constexpr bool kHold = D <= 48;
   template <class T> using Left = std::conditional_t<kHold, Held<D, 1, T>, Read<D, 1, T>>;
   template <class T> static constexpr std::size_t bytes() { return std::size_t(2 * kBackwardRows + 4 * kKeys) * kPitch<D> * sizeof(T); }
 };
 
 // grid [sequences · ceil(queries / 64)], block 128, shared QueriesCut::bytes
 template <class T, int D, class Add>
-__global__ void __launch_bounds__(kTensorThreads) tensor_queries(AttentionInputs<T> in, AttentionRows<const T> g, const Level* __restrict__ levels, AttentionRows<T> dq) {
+__global__ void __launch_bounds__(kTensorThreads, kBackwardBlocks<D, Add>) tensor_queries(AttentionInputs<T> in, AttentionRows<const T> g, const Level* __restrict__ levels, AttentionRows<T> dq) {
   using Cut = QueriesCut<D>;
   constexpr int N = Cut::kKeys / 8, C = D / 8, kTile = Cut::kKeys * kPitch<D>, kOwn = kBackwardRows * kPitch<D>;
   T *const q = dynamic_shared<T>(), *const up = q + kOwn, *const kv = up + kOwn;  // kv: K, V; K, V
@@ -79,7 +82,7 @@ __global__ void __launch_bounds__(kTensorThreads) tensor_queries(AttentionInputs
 /// Above a head_dim of 128 a block owns half of dk's and dv's columns, and the scores are computed twice: all of both don't fit into registers.
 template <int D>
 struct KeysCut {
-  static constexpr int kQueries = D <= 48 ? 64 : D <= 128 ? 32 : 16;
+  static constexpr int kQueries = D <= 32 ? 64 : D <= 128 ? 32 : 16;
   static constexpr int kColumns = D <= 128 ? D : D / 2;
   static constexpr std::size_t kLevels = 2 * kQueries * sizeof(Level);
   template <class T> static constexpr std::size_t bytes() { return kLevels + std::size_t(2 * kBackwardRows + 4 * kQueries) * kPitch<D> * sizeof(T); }
@@ -87,7 +90,7 @@ struct KeysCut {
 
 // grid [sequences · ceil(keys / 64), D / kColumns], block 128, shared KeysCut::bytes
 template <class T, int D, class Add>
-__global__ void __launch_bounds__(kTensorThreads) tensor_keys(AttentionInputs<T> in, AttentionRows<const T> g, const Level* __restrict__ levels, AttentionRows<T> dk, AttentionRows<T> dv) {
+__global__ void __launch_bounds__(kTensorThreads, kBackwardBlocks<D, Add>) tensor_keys(AttentionInputs<T> in, AttentionRows<const T> g, const Level* __restrict__ levels, AttentionRows<T> dk, AttentionRows<T> dv) {
   using Cut = KeysCut<D>;
   constexpr int N = Cut::kQueries / 8, C = Cut::kColumns / 8, kTile = Cut::kQueries * kPitch<D>, kOwn = kBackwardRows * kPitch<D>;
   Level* const level_tiles = dynamic_shared<Level>();

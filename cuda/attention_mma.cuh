@@ -4,6 +4,8 @@
 //   Square      [M][N][4] f32: 16·M rows by 8·N columns as mma.m16n8k16 spreads them over a warp: lane 4·g + t has, of each 16 × 8,
 //               rows g and g + 8, columns 2·t and 2·t + 1
 //
+// No ldmatrix and no write of scores meets a bank conflict; copies into tiles of D = 32 do, two to a bank.
+//
 // head_dim is any multiple of 8 up to D: the columns beyond are zeros in shared memory and are not written.
 #pragma once
 
