@@ -114,11 +114,12 @@ void GatedResidualKernels<T>::forward(const Walk<2>& where, Index groups, Index 
 
 template <class T>
 void GatedResidualKernels<T>::backward(const Walk<2>& where, Index groups, Index C, const T* g, Gate<const T> gate, const T* h, T* dh, Gate<T> dgate) {
-  if (where.count * C == 0) return;
+  if (groups * C == 0) return;
   check_row(C, "gated_residual");
+  const SumTarget<T> to{dgate.at, dgate.group_stride, dgate.stride};
+  if (where.count == 0) return launch_add_chunks<T>(nullptr, groups, 0, 1, C, to, {});  // the sums of no rows
   const auto run = [&](auto width) {
-    launch_columns<T>(GateBackward<decltype(width)::value, T>{where, g, gate, dgate.at ? h : nullptr, dh, C}, groups, where.count / groups, C, dgate.at ? 1 : 0,
-                      {dgate.at, dgate.group_stride, dgate.stride}, {});
+    launch_columns<T>(GateBackward<decltype(width)::value, T>{where, g, gate, dgate.at ? h : nullptr, dh, C}, groups, where.count / groups, C, dgate.at ? 1 : 0, to, {});
   };
   if (whole_packs(where, C, kPack<T>) && aligned16(g, h, dh)) run(std::integral_constant<int, kPack<T>>{});
   else run(std::integral_constant<int, 1>{});

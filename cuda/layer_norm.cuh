@@ -95,16 +95,20 @@ struct NormRow {
   int columns = 0;  // 0: there is no such row
 };
 
+/// Bounds of norm_backward's block: with four packs a thread the sums take 64 registers; with one, blocks are to be many, since each waits for its rows.
+template <class Form> inline constexpr int kBackwardThreads = Form::N == 4 ? 256 : kMostRowThreads;
+template <class Form> inline constexpr int kBackwardBlocks = Form::N == 1 ? 3 : 1;
+
 // grid [groups · chunks], block: whole teams; shared: the teams' sums [teams, 2, C], if a block has more than one
 template <bool Center, class Form, class T>
-__global__ void __launch_bounds__(Form::N == 4 ? 256 : kMostRowThreads) norm_backward(const T* __restrict__ x,        // [groups, rows, C]
-                                                                 const T* __restrict__ gain,     // [groups, C]
-                                                                 const T* __restrict__ g,        // [groups, rows, C]
-                                                                 const float* __restrict__ mean, // [groups, rows]
-                                                                 const float* __restrict__ rstd, // [groups, rows]
-                                                                 T* __restrict__ dx,             // [groups, rows, C]
-                                                                 float* __restrict__ partial,    // [groups, chunks, sums, C]
-                                                                 Index rows, Index chunks, Index chunk, int sums, int C, float offset) {
+__global__ void __launch_bounds__(kBackwardThreads<Form>, kBackwardBlocks<Form>) norm_backward(const T* __restrict__ x,         // [groups, rows, C]
+                                                                                               const T* __restrict__ gain,      // [groups, C]
+                                                                                               const T* __restrict__ g,         // [groups, rows, C]
+                                                                                               const float* __restrict__ mean,  // [groups, rows]
+                                                                                               const float* __restrict__ rstd,  // [groups, rows]
+                                                                                               T* __restrict__ dx,              // [groups, rows, C]
+                                                                                               float* __restrict__ partial,     // [groups, chunks, sums, C]
+                                                                                               Index rows, Index chunks, Index chunk, int sums, int C, float offset) {
   constexpr int K = Form::K, P = Form::P, N = Form::N, kKept = N ? N : 1;
   Team<K> team;
   const int teams = blockDim.x / team.width();

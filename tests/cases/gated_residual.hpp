@@ -20,7 +20,7 @@ struct GatedResidualCase {
   }
 
   static inline const Cases correct = {{{1, 1, 1}, {1, 1, 1}, {1, 1, 1}}, {{3, 5, 33}, {3, 1, 33}, {3, 5, 33}}, {{2, 40, 70}, {2, 1, 70}, {2, 40, 70}},
-                                       {{2, 70, 264}, {2, 1, 264}, {2, 70, 264}}};
+                                       {{2, 70, 264}, {2, 1, 264}, {2, 70, 264}}, {{2, 0, 4}, {2, 1, 4}, {2, 0, 4}}};
   static inline const Cases reject = {{{3, 5, 4}, {1, 1, 4}, {3, 5, 4}}, {{3, 5, 4}, {3, 1, 4}, {3, 4, 4}}};
   static inline const Cases timed = {{{1, 4096, 1152}, {1, 1, 1152}, {1, 4096, 1152}}};  // STDiT-XL/2: 16 frames of 256×256
   static double terms(const Shapes& s) { return double(s[0][1]); }

@@ -33,7 +33,8 @@ struct LayerNormCase {
                                        {{2, 9, 1152}, {1152}, {1152}},
                                        {{1, 3, 2560}, {2560}, {2560}},
                                        {{1, 3, 4096}, {4096}, {4096}},
-                                       {{1, 2, 8208}, {8208}, {8208}}};
+                                       {{1, 2, 8208}, {8208}, {8208}},
+                                       {{2, 0, 4}, {4}, {4}}};              // no rows: the gradients are zeros
   static inline const Cases reject = {{{1, 3, 4}, {5}, {4}}, {{1, 3, 4}, {4}, {5}}};
   static inline const Cases timed = {{{1, 4096, 1152}, {1152}, {1152}},     // STDiT-XL/2: 16 frames of 256×256
                                      {{1, 5626, 1920}, {1920}, {1920}}};    // CogVideoX-2B: text and 16 frames of 480×720

@@ -26,7 +26,8 @@ struct LayerNormModulateCase {
   }
 
   static inline const Cases correct = {{{1, 1, 3}, {1, 1, 3}, {1, 1, 3}}, {{3, 5, 33}, {3, 1, 33}, {3, 1, 33}}, {{2, 20, 100}, {2, 1, 100}, {2, 1, 100}},
-                                       {{3, 40, 64}, {3, 1, 64}, {3, 1, 64}}, {{2, 11, 1152}, {2, 1, 1152}, {2, 1, 1152}}};
+                                       {{3, 40, 64}, {3, 1, 64}, {3, 1, 64}}, {{2, 11, 1152}, {2, 1, 1152}, {2, 1, 1152}},
+                                       {{2, 0, 4}, {2, 1, 4}, {2, 1, 4}}};
   static inline const Cases reject = {{{3, 5, 4}, {1, 1, 4}, {3, 1, 4}}, {{3, 5, 4}, {3, 1, 4}, {3, 1, 5}}};
   static inline const Cases timed = {{{1, 4096, 1152}, {1, 1, 1152}, {1, 1, 1152}}};  // STDiT-XL/2: 16 frames of 256×256
   static double bytes(const Shapes& s, int item) { return 2.0 * item * double(count(s[0])); }  // x in, y out

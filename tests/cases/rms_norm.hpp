@@ -22,7 +22,8 @@ struct RmsNormCase {
       }
     return y;
   }
-  static inline const Cases correct = {{{1, 1, 1}, {1}}, {{3, 4, 33}, {33}}, {{2, 70, 9}, {9}}};
+  static inline const Cases correct = {{{1, 1, 1}, {1}}, {{3, 4, 33}, {33}}, {{2, 70, 9}, {9}},
+                                       {{1, 70, 64}, {64}}, {{2, 9, 384}, {384}}, {{1, 9, 1152}, {1152}}, {{1, 2, 8208}, {8208}}};
   static inline const Cases reject = {{{1, 3, 4}, {5}}, {{1, 3, 4}, {1}}};
   static inline const Cases timed = {{{1, 4096, 1152}, {1152}}};  // q and k of STDiT-like blocks
   static double bytes(const Shapes& s, int item) { return 2.0 * item * double(count(s[0])); }  // x in, y out
