@@ -81,7 +81,7 @@ template <class A, class F, class S>
 void rows_with_sums(Index groups, Index rows, Index C, double cost, F&& f, S&& sum) {
   const Index chunk = std::max<Index>(16, 65536 / std::max<Index>(C, 1));  // 256 KiB of f32: much more than its two rows of sums
   const Index chunks = (rows + chunk - 1) / chunk;
-  std::vector<A> sums(std::size_t(groups * chunks * 2 * C), A(0));
+  std::vector<A> sums(std::size_t(std::max<Index>(groups * chunks, 1) * 2 * C), A(0));  // without rows, zeros for all groups
   parallel_for(groups * chunks, cost * double(std::min(chunk, rows) * C), [&](Range r) {
     for (Index i = r.begin; i < r.end; ++i) {
       const Index group = i / chunks, begin = i % chunks * chunk;
