@@ -9,8 +9,9 @@
 #include <memory>
 #include <vector>
 
-#include <framegrad/core/backend.hpp>
 #include <framegrad/cuda/gemm.hpp>
+
+#include "cuda/scratch.cuh"
 
 namespace fg::inline FRAMEGRAD_ABI::cuda {
 namespace {
@@ -147,12 +148,9 @@ bool multiplied(std::uint32_t what, const GemmSizes& s, const GemmOperand<T>& a,
   if (status != CUBLAS_STATUS_SUCCESS || count == 0) return false;
 
   const float beta = o.accumulate ? 1.0f : 0.0f;
-  const int device = current_device();
-  const Index bytes = Index(found.workspaceSize);
-  void* const workspace = bytes ? allocate(bytes, device) : nullptr;
-  const cublasStatus_t done = cublasLtMatmul(handle(), p.it, &o.alpha, b.data, left.it, a.data, right.it, &beta, c, result.it, c, result.it, &found.algo, workspace,
+  const Scratch workspace{Index(found.workspaceSize)};
+  const cublasStatus_t done = cublasLtMatmul(handle(), p.it, &o.alpha, b.data, left.it, a.data, right.it, &beta, c, result.it, c, result.it, &found.algo, workspace.as<void>(),
                                              found.workspaceSize, static_cast<cudaStream_t>(current_stream()));
-  if (workspace) release(workspace, bytes, device);
   check_blas(done, "multiplying");
   return true;
 }
@@ -170,15 +168,14 @@ void GemmKernels<T>::multiply(const GemmSizes& s, const GemmOperand<T>& a, const
   } else if (o.accumulate) {
     return;
   }
-  // An empty sum is zero, and still gets its epilogue.
-  const int device = current_device();
+  // Sums in f32 first, then our pass over them. An empty sum is zero, and still gets its epilogue.
   const Index bytes = s.batch * s.m * s.n * 4;
-  auto* const sums = static_cast<float*>(allocate(bytes, device));
+  const Scratch memory(bytes);
+  auto* const sums = memory.as<float>();
   if (s.k == 0) fill_zero(sums, bytes);
-  else if (!multiplied(std::uint32_t(CUBLASLT_EPILOGUE_DEFAULT), s, a, b, sums, s.n, s.m * s.n, GemmOptions<T>{o.alpha}))
+  else if (o.accumulate || !multiplied(std::uint32_t(CUBLASLT_EPILOGUE_DEFAULT), s, a, b, sums, s.n, s.m * s.n, GemmOptions<T>{o.alpha}))
     throw DeviceError(text("gemm: cuBLASLt has no algorithm for ", s.batch, " products [", s.m, ", ", s.k, "]·[", s.k, ", ", s.n, "]"));
   for (Index i = 0; i < s.batch; ++i) EpilogueKernels<T>::value(s.m, s.n, sums + i * s.m * s.n, o.bias, o.activation, o.pre_activation, c + i * c_batch, ldc);
-  release(sums, bytes, device);
 }
 
 template struct GemmKernels<float>;

@@ -4,7 +4,6 @@
 //   slope   a thread owns a pack's columns and every eighth row of a chunk; its block adds up the chunk, and `add_chunks` the chunks, in order
 //
 // Bound by memory: [rows, n] is read once in f32 and written once or twice forward; three passes back. Chunks have a size that rows alone decide.
-#include <framegrad/core/backend.hpp>
 #include <framegrad/cuda/gemm.hpp>
 #include <framegrad/ops/formula/gelu.hpp>
 #include <framegrad/ops/formula/gelu_tanh.hpp>
@@ -12,6 +11,7 @@
 #include <framegrad/ops/formula/silu.hpp>
 
 #include "cuda/number.cuh"
+#include "cuda/scratch.cuh"
 #include "cuda/vector.cuh"
 
 namespace fg::inline FRAMEGRAD_ABI::cuda {
@@ -140,9 +140,8 @@ void EpilogueKernels<T>::slope(Index rows, Index n, const T* g, const T* z, Acti
   constexpr int P = kPack<T>;
   const Index least = (rows + kMostChunks - 1) / kMostChunks, chunk_rows = (least + kChunkRows - 1) / kChunkRows * kChunkRows;
   const unsigned chunks = blocks(rows, chunk_rows);
-  const Index bytes = Index(chunks) * n * 4;
-  const int device = current_device();
-  float* const partial = sums ? static_cast<float*>(allocate(bytes, device)) : nullptr;
+  const Scratch memory(sums ? Index(chunks) * n * 4 : 0);
+  auto* const partial = memory.as<float>();
   const bool packs = n % P == 0 && aligned16(g, z, h);
   const dim3 block(kLanes, kRows);
   with_formula(f, [&](auto formula) {
@@ -150,9 +149,7 @@ void EpilogueKernels<T>::slope(Index rows, Index n, const T* g, const T* z, Acti
     if (packs) launch(activate_back<P, F, T>, Grid{dim3(chunks, blocks(n, kLanes * P)), block}, rows, n, chunk_rows, g, z, h, partial);
     else launch(activate_back<1, F, T>, Grid{dim3(chunks, blocks(n, kLanes)), block}, rows, n, chunk_rows, g, z, h, partial);
   });
-  if (!partial) return;
-  launch(add_chunks<T>, Grid{dim3(blocks(n, 256)), dim3(256)}, Index(chunks), n, partial, sums);
-  release(partial, bytes, device);
+  if (sums) launch(add_chunks<T>, Grid{dim3(blocks(n, 256)), dim3(256)}, Index(chunks), n, partial, sums);
 }
 
 template struct EpilogueKernels<float>;

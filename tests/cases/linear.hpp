@@ -26,7 +26,8 @@ template <class F, class T>
 auto biased_or_not(const Tensor<T, 3>& x, const Tensor<T, 2>& w, const std::optional<Tensor<T, 1>>& b) { return b ? linear<F>(x, w, *b) : linear<F>(x, w); }
 
 struct LinearShapes {
-  static inline const Cases correct = {{{1, 1, 1}, {1, 1}, {1}}, {{2, 3, 5}, {7, 5}, {7}}, {{3, 5, 33}, {70, 33}, kAbsent}};
+  static inline const Cases correct = {{{1, 1, 1}, {1, 1}, {1}}, {{2, 3, 5}, {7, 5}, {7}}, {{3, 5, 33}, {70, 33}, kAbsent},
+                                       {{2, 33, 8}, {16, 8}, {16}}};  // whole packs of a GPU; rows in two chunks
   static inline const Cases threads = {{{2, 100, 130}, {150, 130}, {150}}};
   static double terms(const Shapes& s) { return double(std::max(s[1][0], std::max(s[1][1], s[0][0] * s[0][1]))); }
   static double flops(const Shapes& s) { return 2.0 * double(count(s[0])) * double(s[1][0]); }
