@@ -6,7 +6,10 @@
 //                    probabilities and their gradients are a left side as they stand in registers
 //
 // What walks is double-buffered by cp.async. Bound by the tensor cores: 14·N·M·d operations (10 with a shared sum of dq, which would be in no order).
-// Up to a head_dim of 64 three blocks fit on a multiprocessor, above it two; nothing is spilled at any head_dim, with or without bias and mask.
+//
+//   Bare, bf16, CUDA 13, sm_80    head_dim to   64   80   96  128  256
+//   registers, queries                         162  168  150  161  241    nothing spilled; 168 let three blocks onto a multiprocessor
+//   registers, keys                            168  168  236  254  232
 #pragma once
 
 #include "cuda/attention_mma.cuh"
@@ -14,8 +17,9 @@
 namespace fg::inline FRAMEGRAD_ABI::cuda::attention {
 
 inline constexpr int kBackwardRows = 64;  // of a block: 16 a warp
-/// Blocks that must fit on a multiprocessor: where the sums are small, a third one is worth more than the registers it takes from two.
-template <int D, class Add> inline constexpr int kBackwardBlocks = D <= 64 && !Add::kAdds ? 3 : 1;
+/// Blocks that must fit on a multiprocessor: where the sums are small, a third one is worth more than the registers it takes from two. 0: the compiler
+/// chooses, which it does well where it isn't told that one will do.
+template <int D, class Add> inline constexpr int kBackwardBlocks = D <= 64 && !Add::kAdds ? 3 : 0;
 
 template <int D>
 struct QueriesCut {
@@ -82,7 +86,7 @@ __global__ void __launch_bounds__(kTensorThreads, kBackwardBlocks<D, Add>) tenso
 /// Above a head_dim of 128 a block owns half of dk's and dv's columns, and the scores are computed twice: all of both don't fit into registers.
 template <int D>
 struct KeysCut {
-  static constexpr int kQueries = D <= 32 ? 64 : D <= 128 ? 32 : 16;
+  static constexpr int kQueries = D <= 128 ? 32 : 16;
   static constexpr int kColumns = D <= 128 ? D : D / 2;
   static constexpr std::size_t kLevels = 2 * kQueries * sizeof(Level);
   template <class T> static constexpr std::size_t bytes() { return kLevels + std::size_t(2 * kBackwardRows + 4 * kQueries) * kPitch<D> * sizeof(T); }
