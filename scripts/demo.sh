@@ -8,9 +8,7 @@ prompt=${1:-a large red circle moves left}
 build=${BUILD:-build}
 
 scripts/setup.sh program
-gpu=OFF  # its kernels take minutes to build
-if nvidia-smi -L >/dev/null 2>&1; then gpu=AUTO; fi
-cmake -S . -B "$build" -G Ninja -DFRAMEGRAD_CUDA=$gpu -DFRAMEGRAD_TESTS=OFF -DFRAMEGRAD_BENCH=OFF -DFRAMEGRAD_EXAMPLES=OFF >/dev/null
+cmake -S . -B "$build" -G Ninja -DFRAMEGRAD_TESTS=OFF -DFRAMEGRAD_BENCH=OFF -DFRAMEGRAD_EXAMPLES=OFF >/dev/null
 echo "building the program (some minutes the first time)"
 ninja -C "$build" framegrad_cli
 "$build/framegrad" sample --run assets/moving_shapes --prompt "$prompt" --out demo

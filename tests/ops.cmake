@@ -1,18 +1,9 @@
 # One executable for each file of tests/cases: ops_<case>. The checks (ops.cpp) are compiled once. Adding an op adds a file there.
 # Each is up to three tests: ops_<case> for the CPU's code, simt_<case> for the kernels run on the CPU, and gpu_<case>, a program of its own, for
-# the kernels on a GPU, which is skipped where there is none.
+# the kernels on a GPU, which is built where there is one and skipped elsewhere.
 set(tested framegrad::simt)
 if(FRAMEGRAD_SANITIZE)
   set(tested framegrad::framegrad)  # a sanitizer doesn't follow the kernels' fibers; they have detectors of their own
-endif()
-
-# The GPU's programs are built where there is one.
-set(gpu_here OFF)
-if(TARGET framegrad_cuda)
-  execute_process(COMMAND nvidia-smi -L RESULT_VARIABLE found OUTPUT_QUIET ERROR_QUIET)
-  if(found EQUAL 0)
-    set(gpu_here ON)
-  endif()
 endif()
 
 set(tested_on_gpu framegrad::cuda)
