@@ -40,7 +40,7 @@ template <int P> inline constexpr Index kPiece = Index(256) * kGroupPacks * P;
 
 // grid [units · pieces], block 256; moments [units, pieces]
 template <int P, class T>
-__global__ void __launch_bounds__(256) plane_moments(const T* __restrict__ x,  // [units, L]
+__global__ void __launch_bounds__(256, 2) plane_moments(const T* __restrict__ x,  // [units, L]
                                                      Moments* __restrict__ moments, Index L, Index pieces) {
   const Index unit = Index(blockIdx.x) / pieces, begin = Index(blockIdx.x) % pieces * kPiece<P>;
   const int n = int(begin + kPiece<P> < L ? kPiece<P> : L - begin);
@@ -176,7 +176,7 @@ __device__ __forceinline__ Index own_team() {
 // A team owns a part of a plane, so that what belongs to the channel is looked up once.
 // grid [ceil(planes · chunks / teams a block)], block: 256 threads, whole teams
 template <bool silu, int K, int P, class T>
-__global__ void __launch_bounds__(256) plane_values(GroupShape s, Index chunks, const T* __restrict__ x, const T* __restrict__ gamma, const T* __restrict__ beta,
+__global__ void __launch_bounds__(256, 2) plane_values(GroupShape s, Index chunks, const T* __restrict__ x, const T* __restrict__ gamma, const T* __restrict__ beta,
                                                     const float* __restrict__ mean, const float* __restrict__ rstd, T* __restrict__ y) {
   const Index at = own_team<K>();
   if (at >= s.N * s.C * chunks) return;
@@ -193,7 +193,7 @@ __global__ void __launch_bounds__(256) plane_values(GroupShape s, Index chunks, 
 
 // grid and block as plane_values; partial [planes, chunks, 2]
 template <bool silu, int K, int P, class T>
-__global__ void __launch_bounds__(256) plane_sums(GroupShape s, Index chunks, const T* __restrict__ x, const T* __restrict__ gamma, const T* __restrict__ beta,
+__global__ void __launch_bounds__(256, 2) plane_sums(GroupShape s, Index chunks, const T* __restrict__ x, const T* __restrict__ gamma, const T* __restrict__ beta,
                                                   const T* __restrict__ g, const float* __restrict__ mean, const float* __restrict__ rstd, float* __restrict__ partial) {
   Team<K> team;
   const Index at = own_team<K>();
@@ -241,7 +241,7 @@ __global__ void unit_means(GroupShape s, const float* __restrict__ sums, const T
 
 // grid and block as plane_values
 template <bool silu, int K, int P, class T>
-__global__ void __launch_bounds__(256) plane_slopes(GroupShape s, Index chunks, const T* __restrict__ x, const T* __restrict__ gamma, const T* __restrict__ beta,
+__global__ void __launch_bounds__(256, 2) plane_slopes(GroupShape s, Index chunks, const T* __restrict__ x, const T* __restrict__ gamma, const T* __restrict__ beta,
                                                     const T* __restrict__ g, const float* __restrict__ mean, const float* __restrict__ rstd, const float* __restrict__ means,
                                                     T* __restrict__ dx) {
   const Index at = own_team<K>();

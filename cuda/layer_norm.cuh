@@ -28,15 +28,19 @@ __device__ __forceinline__ void load_gain(const T* gain, float offset, int c, fl
   }
 }
 
+/// Bounds of norm_forward's block: several rows in one of 128, or one row.
+template <class Form> inline constexpr int kForwardThreads = Form::K ? kRowBlock : kMostRowThreads;
+template <class Form> inline constexpr int kForwardBlocks = Form::K ? 1 : 2;
+
 // grid [ceil(all rows / teams a block)], block: whole teams
 template <bool Center, class Form, class T>
-__global__ void __launch_bounds__(kMostRowThreads) norm_forward(const T* __restrict__ x,     // [groups, rows, C]
-                                                                const T* __restrict__ gain,  // [groups, C]
-                                                                const T* __restrict__ bias,  // [groups, C]
-                                                                T* __restrict__ y,           // [groups, rows, C]
-                                                                float* __restrict__ mean,    // [groups, rows]
-                                                                float* __restrict__ rstd,    // [groups, rows]
-                                                                Index all_rows, Index rows, int C, float offset, float eps) {
+__global__ void __launch_bounds__(kForwardThreads<Form>, kForwardBlocks<Form>) norm_forward(const T* __restrict__ x,     // [groups, rows, C]
+                                                                                            const T* __restrict__ gain,  // [groups, C]
+                                                                                            const T* __restrict__ bias,  // [groups, C]
+                                                                                            T* __restrict__ y,           // [groups, rows, C]
+                                                                                            float* __restrict__ mean,    // [groups, rows]
+                                                                                            float* __restrict__ rstd,    // [groups, rows]
+                                                                                            Index all_rows, Index rows, int C, float offset, float eps) {
   constexpr int K = Form::K, P = Form::P, N = Form::N;
   Team<K> team;
   const Index row = Index(blockIdx.x) * (blockDim.x / team.width()) + team.index();

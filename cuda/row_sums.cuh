@@ -47,8 +47,8 @@ __global__ void add_chunks(const float* __restrict__ partial,  // [groups, chunk
   if (threadIdx.y || c >= C) return;
 #pragma unroll
   for (int k = 1; k < kSumLanes; ++k) sum += cells[k][threadIdx.x];
-  const SumTarget<T>& target = which == 0 ? first : second;
-  if (target.to) target.to[group * target.group_stride + c * target.stride] = from_float<T>(sum);
+  if (which == 0 && first.to) first.to[group * first.group_stride + c * first.stride] = from_float<T>(sum);
+  if (which == 1 && second.to) second.to[group * second.group_stride + c * second.stride] = from_float<T>(sum);
 }
 
 /// sums: 1 or 2. A grid has 65535 rows at most; more groups take several launches.
