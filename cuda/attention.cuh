@@ -1,6 +1,6 @@
 // What attention's kernels share: where a sequence lies, what is added to its scores, and the paths that launch them.
 //
-//   plain   f32 products by FMA          any type, head_dim and alignment                         attention_plain.cu
+//   plain   f32 products by FMA          any type, head_dim and alignment                         attention_plain.cu, attention_bias.cu
 //   tensor  products by mma.sync         bf16 and half, rows of 16-byte pieces, head_dim ≤ 256    attention_forward.cuh, attention_backward.cuh
 //   short   a warp owns a sequence       as tensor, at most 32 queries and keys, head_dim ≤ 128   attention_short.cuh
 //
