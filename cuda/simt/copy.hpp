@@ -1,4 +1,4 @@
-// Vector accesses and cp.async. A copy of cp.async from global to shared memory happens when its thread waits for it. Until then the place in shared memory
+// Loads and stores of 16 bytes, and cp.async. A copy happens when its thread waits for it. Until then the place in shared memory
 // holds 0xff, so that a kernel that reads too early, or copies into a tile that others still read, computes NaN.
 #pragma once
 

@@ -1,8 +1,9 @@
 // The CUDA execution model on the CPU: what a kernel file sees in place of the CUDA headers. It needs no CUDA Toolkit.
 //
-//   keywords.hpp vector_types.hpp math.hpp atomics.hpp sync.hpp    the language
-//   fiber.hpp engine.hpp block.hpp run.hpp copy.hpp                the machine
-//   detectors.hpp                                                  one translation unit of an instrumented build (docs/simt.md)
+//   keywords.hpp vector_types.hpp math.hpp atomics.hpp sync.hpp                    the language
+//   engine.hpp fiber.hpp block.hpp meeting.hpp run.hpp copy.hpp tensor_core.hpp    the machine
+//   memory.hpp                                                                     what a runtime tells it
+//   detectors.hpp                                                                  one translation unit of an instrumented build (docs/simt.md)
 //
 // Translation units that are compiled with -fsanitize=thread have the machine declared only: its own memory accesses must
 // not be instrumented, so it is compiled in a file without the flag. With SIMT_HOST_THREADS, for the real ThreadSanitizer, all is instrumented.

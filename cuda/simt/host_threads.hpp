@@ -5,7 +5,7 @@
 // the lanes' memory, which it does not on a GPU: races within a warp are the detectors' business (detectors.hpp).
 #pragma once
 
-#include <array>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
