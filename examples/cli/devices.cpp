@@ -77,7 +77,7 @@ void run_devices() {
       std::printf("GPU            cuda:%d, %s, %s, %d multiprocessors, sm_%d%d\n", i, f.name, size_text(double(f.memory_bytes)).c_str(), f.multiprocessors, f.major, f.minor);
     }
   } else {
-    std::printf("GPU            not in this build: nvcc (the CUDA Toolkit) was not found\n");
+    std::printf("GPU            not in this build: configure with -DFRAMEGRAD_CUDA=ON where the CUDA Toolkit is\n");
   }
 #if __has_include(<libavformat/avformat.h>)
   std::printf("FFmpeg         %s: video files are read and written\n", av_version_info());

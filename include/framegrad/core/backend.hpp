@@ -64,7 +64,7 @@ inline Device device_named(std::string_view name) {
   const bool named = name.starts_with("cuda") && (name.size() == 4 || (name[4] == ':' && name.size() == 6 && name[5] >= '0' && name[5] <= '9'));
   check<ConfigError>(named, "device", "\"", name, "\"; there are cpu, cuda and cuda:<number>");
   if (name.size() == 6) index = name[5] - '0';
-  check<DeviceError>(kWithCuda, "device", name, ": this build has no kernels for GPUs; build where nvcc (the CUDA Toolkit) is");
+  check<DeviceError>(kWithCuda, "device", name, ": this build has no kernels for GPUs; configure with -DFRAMEGRAD_CUDA=ON where the CUDA Toolkit is");
   if constexpr (kWithCuda) {
     const int count = device_count();
     check<DeviceError>(count > 0, "device", name, ": ", why_no_device(), "; cpu works everywhere");
