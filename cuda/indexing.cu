@@ -10,6 +10,7 @@
 
 #include "cuda/launch.cuh"
 #include "cuda/ptx.cuh"
+#include "cuda/scratch.cuh"
 
 namespace fg::inline FRAMEGRAD_ABI::cuda {
 namespace {
@@ -77,21 +78,6 @@ __global__ void add_sorted(const T* __restrict__ base, const T* __restrict__ src
   y[i] = from_float<T>(sum);
 }
 
-/// Memory of this thread's stream for as long as it lives.
-class Scratch {
- public:
-  explicit Scratch(Index bytes) : bytes_(bytes), device_(current_device()), p_(allocate(bytes, device_)) {}
-  ~Scratch() { release(p_, bytes_, device_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  std::int64_t* data() const { return static_cast<std::int64_t*>(p_); }
-
- private:
-  Index bytes_;
-  int device_;
-  void* p_;
-};
-
 }  // namespace
 
 template <class T>
@@ -110,9 +96,9 @@ void IndexKernels<T>::add_rows(const T* dy, const std::int64_t* index, T* y, Ind
   if (total == 0) return;
   if (count == 0) return fill_zero(y, total * Index(sizeof(T)));
   const Scratch keys(count * 8), values(count * 8);
-  launch(row_keys, index_grid(count), index, n, count, keys.data(), values.data());
-  sort_pairs(keys.data(), values.data(), count, n + 1);
-  launch(add_sorted<T>, index_grid(total), static_cast<const T*>(nullptr), dy, keys.data(), values.data(), y, n, inner, count, count, total);
+  launch(row_keys, index_grid(count), index, n, count, keys.as<std::int64_t>(), values.as<std::int64_t>());
+  sort_pairs(keys.as<std::int64_t>(), values.as<std::int64_t>(), count, n + 1);
+  launch(add_sorted<T>, index_grid(total), static_cast<const T*>(nullptr), dy, keys.as<std::int64_t>(), values.as<std::int64_t>(), y, n, inner, count, count, total);
 }
 template <class T>
 void IndexKernels<T>::add_elements(const T* base, const T* src, const std::int64_t* index, T* y, Index outer, Index n, Index count, Index inner) {
@@ -120,10 +106,10 @@ void IndexKernels<T>::add_elements(const T* base, const T* src, const std::int64
   if (total == 0) return;
   const Scratch keys((entries + 1) * 8), values((entries + 1) * 8);
   if (entries) {
-    launch(element_keys, index_grid(entries), index, n, count, inner, entries, total, keys.data(), values.data());
-    sort_pairs(keys.data(), values.data(), entries, total + 1);
+    launch(element_keys, index_grid(entries), index, n, count, inner, entries, total, keys.as<std::int64_t>(), values.as<std::int64_t>());
+    sort_pairs(keys.as<std::int64_t>(), values.as<std::int64_t>(), entries, total + 1);
   }
-  launch(add_sorted<T>, index_grid(total), base, src, keys.data(), values.data(), y, total, Index(1), entries, entries, total);
+  launch(add_sorted<T>, index_grid(total), base, src, keys.as<std::int64_t>(), values.as<std::int64_t>(), y, total, Index(1), entries, entries, total);
 }
 
 template struct IndexKernels<float>;

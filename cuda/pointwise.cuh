@@ -141,10 +141,7 @@ namespace detail {
 template <class T, class S>
 void launch_slope(const Walk<3>& w, T* d, const T* g, const T* a, const T* b) {
   if (a) return launch_walk(w, d, g, a, b, S{});
-  Walk<1> alone;
-  alone.rank = w.rank, alone.count = w.count;
-  for (int i = 0; i < w.rank; ++i) alone.size[i] = w.size[i], alone.stride[0][i] = w.stride[0][i];
-  launch_walk(alone, d, g, static_cast<const T*>(nullptr), static_cast<const T*>(nullptr), S{});
+  launch_walk(w.first(), d, g, static_cast<const T*>(nullptr), static_cast<const T*>(nullptr), S{});
 }
 }  // namespace detail
 

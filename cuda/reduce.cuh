@@ -131,10 +131,7 @@ void ReduceKernels<T>::var(const Reduction& r, const T* x, float* mean, T* y, fl
 template <class T>
 void ReduceKernels<T>::spread(const Walk<3>& w, T* dx, const T* g, const T* x, const float* mean, float scale) {
   if (x) return launch_walk(w, dx, g, x, mean, SpreadTerm<T>{scale, true});
-  Walk<1> alone;
-  alone.rank = w.rank, alone.count = w.count;
-  for (int i = 0; i < w.rank; ++i) alone.size[i] = w.size[i], alone.stride[0][i] = w.stride[0][i];
-  launch_walk(alone, dx, g, static_cast<const T*>(nullptr), static_cast<const T*>(nullptr), SpreadSum<T>{scale});
+  launch_walk(w.first(), dx, g, static_cast<const T*>(nullptr), static_cast<const T*>(nullptr), SpreadSum<T>{scale});
 }
 
 }  // namespace fg::inline FRAMEGRAD_ABI::cuda

@@ -21,6 +21,15 @@ struct Walk {
     ++rank;
     count *= n;
   }
+  /// The same walk for its first operand alone.
+  Walk<1> first() const {
+    Walk<1> w;
+    for (int a = 0; a < rank; ++a) {
+      const Index only[1] = {stride[0][a]};
+      w.push(size[a], only);
+    }
+    return w;
+  }
   /// Every operand is one run of neighbours.
   bool unit() const {
     if (rank > 1) return false;
