@@ -2,7 +2,7 @@
 //
 //   own stack, parameters, variables of the program    fine
 //   shared memory, dynamic and static                   bounds, never written, races, cp.async not waited for, bank conflicts
-//   registered global memory                            bounds
+//   registered global memory                            bounds, sectors
 //   anything else                                       not the kernel's
 // Any access has to be aligned to its size.
 #pragma once
@@ -11,6 +11,7 @@
 #include <cuda/simt/block.hpp>
 #include <cuda/simt/memory.hpp>
 #include <cuda/simt/modules.hpp>
+#include <cuda/simt/sectors.hpp>
 #include <cuda/simt/shadow.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::simt {
@@ -32,6 +33,7 @@ class Detector {
     dynamic_.block_begins();
     static_.block_begins();
     banks_.forget();
+    sectors_.forget();
     depth_.fill(0);
     unwritten_.clear();
   }
@@ -42,6 +44,7 @@ class Detector {
     }
     order_.barrier_opens();
     banks_.count();
+    sectors_.count();
   }
   void lanes_meet(Thread* lanes, unsigned mask) { order_.lanes_meet(lanes->id / kWarp, mask); }
 
@@ -62,6 +65,7 @@ class Detector {
       return;
     }
     if (!global(p, bytes)) foreign(p, bytes, kind, pc);
+    if (sector_totals().counting && kind != Access::atomic && bytes <= 16) sectors_.access(t, p, unsigned(bytes), pc);
   }
 
   /// An access of an instruction that needs its address aligned to `bytes`.
@@ -204,6 +208,7 @@ class Detector {
   HappensBefore order_;
   Shadow dynamic_{kMaxShared}, static_{kStaticBytes};
   Banks banks_;
+  Sectors sectors_;
   std::uint64_t version_ = 0;
   Memory::Span last_{0, 0};
   std::array<std::uint8_t, kMaxThreads> depth_{};

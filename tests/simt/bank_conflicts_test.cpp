@@ -1,8 +1,9 @@
-// Bank conflicts as they are counted, against what the 32 banks of a GPU would need. Compiled like detectors_test.cpp.
+// Bank conflicts and sectors as they are counted, against what the 32 banks of a GPU and its memory would need. Compiled like detectors_test.cpp.
 #include "instrumented.hpp"
 
 #include "cuda/ptx.cuh"
 #include "cuda/simt/banks.hpp"
+#include "cuda/simt/sectors.hpp"
 
 namespace {
 
@@ -45,6 +46,42 @@ TEST_F(BankConflicts, OfVectorsGoByQuarterWarps) {
   EXPECT_EQ(fg::simt::bank_totals().conflicts(), 0u);
   EXPECT_EQ(report_of(vector_reads, {1, 32}, y, 8), "(nothing)");
   EXPECT_EQ(fg::simt::bank_totals().conflicts(), 4u);  // eight lanes reach over 64 words: two passes for each quarter
+}
+
+__global__ void strided_reads(const float* x, float* y, int stride) { y[threadIdx.x] = x[int(threadIdx.x) * stride]; }
+__global__ void copy_four(const float* x, float* y) { store16(y + threadIdx.x * 4, load16(x + threadIdx.x * 4)); }
+__global__ void copy_async(const float* x, float* y) {
+  __shared__ __align__(16) float tile[32 * 4];
+  cp_async<16>(&tile[threadIdx.x * 4], x, threadIdx.x < 8 ? 16 : 0);  // zeros need no memory
+  cp_async_wait_all();
+  y[threadIdx.x] = tile[threadIdx.x * 4];
+}
+struct Sectors : testing::Test {
+  Sectors() { fg::simt::sector_totals().counting = true, fg::simt::sector_totals().reset(); }
+  ~Sectors() { fg::simt::sector_totals().counting = false; }
+  static void expect(std::uint64_t accesses, std::uint64_t sectors) {
+    EXPECT_EQ(fg::simt::sector_totals().sum().accesses, accesses);
+    EXPECT_EQ(fg::simt::sector_totals().sum().sectors, sectors);
+  }
+  Device x{32 * 32}, y{32 * 4};
+};
+TEST_F(Sectors, OfNeighboursAndOfAColumn) {
+  EXPECT_EQ(report_of(strided_reads, {1, 32}, x, y, 1), "(nothing)");
+  expect(2, 4 + 4);
+  EXPECT_EQ(report_of(strided_reads, {1, 32}, x, y, 32), "(nothing)");
+  expect(4, 4 + 4 + 32 + 4);
+}
+TEST_F(Sectors, OfOneWordForAll) {
+  EXPECT_EQ(report_of(strided_reads, {1, 32}, x, y, 0), "(nothing)");
+  expect(2, 1 + 4);
+}
+TEST_F(Sectors, OfSixteenBytesALane) {
+  EXPECT_EQ(report_of(copy_four, {1, 32}, x, y), "(nothing)");
+  expect(2, 16 + 16);
+}
+TEST_F(Sectors, OfAsynchronousCopies) {
+  EXPECT_EQ(report_of(copy_async, {1, 32}, x, y), "(nothing)");
+  expect(2, 1 + 4);
 }
 
 }  // namespace

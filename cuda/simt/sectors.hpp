@@ -1,0 +1,58 @@
+// Traffic with global memory: how many sectors of 32 bytes a warp's access touches.
+//
+// A GPU moves memory by sectors, and lanes of one access that want the same sector share it. Counted as if there were no caches: what
+// a kernel asks for, not what its GPU's memory has to deliver.
+#pragma once
+
+#include <algorithm>
+
+#include <cuda/simt/warp_accesses.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI::simt {
+
+struct SectorCount {
+  std::uint64_t accesses = 0, sectors = 0;  // of warps
+  SectorCount& operator+=(const SectorCount& b) {
+    accesses += b.accesses, sectors += b.sectors;
+    return *this;
+  }
+};
+
+inline LineTotals<SectorCount>& sector_totals() {
+  static LineTotals<SectorCount> totals;
+  return totals;
+}
+
+/// Collects one block's accesses and counts them whenever the block meets.
+class Sectors {
+ public:
+  void access(const Thread& t, std::uintptr_t address, unsigned bytes, const void* pc) { accesses_.add(t, address, bytes, pc); }
+
+  void count() {
+    accesses_.take([](const void* pc, const std::vector<WarpAccess>& accesses) {
+      SectorCount n;
+      for (const WarpAccess& a : accesses) n.accesses += 1, n.sectors += sectors_of(a);
+      sector_totals().add(pc, n);
+    });
+  }
+  void forget() { accesses_.forget(); }
+
+ private:
+  static constexpr std::uint32_t kSector = 32;
+
+  static unsigned sectors_of(const WarpAccess& a) {
+    std::uint32_t seen[2 * kWarp];  // a lane's 16 bytes lie in two at most
+    std::uint32_t* end = seen;
+    for (int lane = 0; lane < kWarp; ++lane) {
+      if (!(a.mask >> lane & 1)) continue;
+      for (std::uint32_t s = a.address[lane] / kSector; s <= (a.address[lane] + a.bytes - 1) / kSector; ++s) {
+        if (std::find(seen, end, s) == end) *end++ = s;
+      }
+    }
+    return unsigned(end - seen);
+  }
+
+  WarpAccesses accesses_;
+};
+
+}  // namespace fg::inline FRAMEGRAD_ABI::simt
