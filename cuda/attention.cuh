@@ -2,7 +2,7 @@
 //
 //   plain   f32 products by FMA          any type, head_dim and alignment                         attention_plain.cu, attention_bias.cu
 //   tensor  products by mma.sync         bf16 and half, rows of 16-byte pieces, head_dim ≤ 256    attention_forward.cuh, attention_backward.cuh
-//   short   a warp owns a sequence       as tensor, at most 32 queries and keys, head_dim ≤ 128   attention_short.cuh
+//   short   a warp owns a sequence       as tensor, at most 32 queries and keys, head_dim ≤ 128   attention_short.cu
 //
 // Scores are kept in units of log 2, so that a probability is one exp2: s·log2 e = q·k·scale·log2 e + added·log2 e.
 #pragma once

@@ -17,6 +17,7 @@
 //   input(which, i) or input(which, i, shapes)   element i of an input, where uniform(which, i) in [−1, 1) won't do
 //   differentiable(which)   false for an input that has no gradient although its type could
 //   ulps, backward_ulps     how much rounding error is granted (see ops.cpp)
+//   rounded_terms  the greatest Σ|terms| of an output's sum whose terms have a factor that is rounded to T in between
 //   terms(shapes)  K, the number of terms of the longest sum; otherwise the largest axis
 //   composed       true if the op is made of others and rounds in between
 //   Types          the scalar types to try; otherwise double, float, bf16, half
@@ -66,7 +67,7 @@ struct OpCase {
   std::function<double(const Shapes&, int)> bytes;
   std::function<double(const Shapes&)> flops;
   Cases correct, reject, timed, threads;
-  double ulps = 4, backward_ulps = 8;
+  double ulps = 4, backward_ulps = 8, rounded_terms = 0;
   bool composed = false;
 };
 
@@ -193,6 +194,7 @@ OpCase make_case() {
   if constexpr (requires { C::threads; }) c.threads = C::threads;
   if constexpr (requires { C::ulps; }) c.ulps = C::ulps;
   if constexpr (requires { C::backward_ulps; }) c.backward_ulps = C::backward_ulps;
+  if constexpr (requires { C::rounded_terms; }) c.rounded_terms = C::rounded_terms;
   if constexpr (requires { C::composed; }) c.composed = C::composed;
   return c;
 }

@@ -79,6 +79,18 @@ struct AttentionMaskedCase {  // key lengths, a bias with a gradient, a mask; ea
   static inline const Cases threads = {{{3, 64, 48}, {3, 96, 48}, {3, 96, 48}, {3}, {1, 2, 64, 96}, {3, 1, 1, 96}}};
 };
 
+/// Heads of a multiple of 8, as tensor cores and AMX take them. Those read the probabilities rounded to T: y is off by ε/2·Σ p·|v| at most, and Σ p = 1, |v| ≤ 1.
+/// (Backward the driver grants roundings in between already: those of p and of the scores' gradients.)
+inline constexpr double kRoundedProbabilities = 1;
+
+struct AttentionOfWideHeadsCase : AttentionMaskedCase {
+  static constexpr std::string_view name = "attention_of_wide_heads";
+  static constexpr double rounded_terms = kRoundedProbabilities;
+  static inline const Cases correct = {{{2, 5, 16}, {2, 9, 16}, {2, 9, 16}, {2}, {1, 2, 5, 9}, {2, 1, 1, 9}},                // a sequence in one warp
+                                       {{1, 20, 80}, {1, 70, 80}, {1, 70, 80}, kAbsent, kAbsent, kAbsent},                   // two tiles of keys
+                                       {{2, 70, 16}, {2, 35, 16}, {2, 35, 16}, {2}, {1, 2, 70, 35}, {2, 1, 70, 35}}};        // two tiles of queries
+};
+
 struct AttentionOverFramesCase {  // two leading axes, q, k and v slices of one tensor: temporal attention of a joint projection
   static constexpr std::string_view name = "attention_over_frames";
   template <class T>
@@ -86,7 +98,8 @@ struct AttentionOverFramesCase {  // two leading axes, q, k and v slices of one 
     const auto [q, k, v] = chunk<3>(rearrange<"b t s d -> b s t d">(qkv), 3);
     return attention(q, k, v, 2);
   }
-  static inline const Cases correct = {{{2, 5, 3, 24}}};
+  static constexpr double rounded_terms = kRoundedProbabilities;
+  static inline const Cases correct = {{{2, 5, 3, 24}}, {{2, 5, 3, 48}}, {{1, 33, 2, 48}}};  // the last two on tensor cores: one warp a sequence, and tiles
   static inline const Cases threads = {{{1, 16, 64, 96}}};
 };
 

@@ -1,5 +1,5 @@
-// attention's kernels by their launchers, at sizes that the op's cases are too small for: every path, several tiles with tails, strided rows, lengths,
-// masks, biases. Against plain loops in double.
+// attention's kernels by their launchers, at sizes that the op's cases are too small for: every head_dim, several tiles with tails, and planes that repeat
+// over each of their axes. Against plain loops in double. (Strided rows are the cases' business.)
 //
 // Rounding that is granted: with T's epsilon ε, a product of tensor cores rounds its left side (probabilities, and their gradients) to T, and the
 // result is rounded once: 2·ε/2 of the sum of the terms' magnitudes, where a factor below half's normal numbers counts as the least of those, and a
@@ -43,7 +43,6 @@ struct Problem {
   Index A, B, heads, N, M, d;
   bool lengths = false;
   Plane bias = Plane::none, mask = Plane::none;
-  bool joint = false;  // q, k and v are slices of one tensor [A, position, B, 3, heads·d]
 };
 
 /// Strides of [A, B, heads, rows, columns] where a plane has an axis, and how many numbers it has.
@@ -64,9 +63,8 @@ struct PlaneStrides {
 };
 
 template <class T>
-cuda::AttentionRows<T> rows_of(const Problem& p, Array<std::remove_const_t<T>>& x, Index positions, Index part) {
+cuda::AttentionRows<T> rows_of(const Problem& p, Array<std::remove_const_t<T>>& x, Index positions) {
   const Index width = p.heads * p.d;
-  if (p.joint) return {x.data() + part * width, positions * p.B * 3 * width, 3 * width, p.d, p.B * 3 * width};
   return {x.data(), p.B * positions * width, positions * width, p.d, width};
 }
 
@@ -79,7 +77,7 @@ struct Sum {
 template <class T>
 void check(const Problem& p) {
   SCOPED_TRACE(text("heads of ", p.d, ", ", p.N, " queries, ", p.M, " keys, ", p.A, "×", p.B, "×", p.heads, " sequences, ", name_of(dtype_of<T>), p.lengths ? ", lengths" : "",
-                    p.joint ? ", joint" : "", ", bias ", int(p.bias), ", mask ", int(p.mask)));
+                    ", bias ", int(p.bias), ", mask ", int(p.mask)));
   std::mt19937 random(7);
   const auto fill = [&](Array<T>& x) {
     std::uniform_real_distribution<float> u(-2, 2);
@@ -87,7 +85,7 @@ void check(const Problem& p) {
     x.push();
   };
   const Index width = p.heads * p.d, count_q = p.A * p.B * p.N * width, count_k = p.A * p.B * p.M * width;
-  Array<T> q(p.joint ? 3 * count_q : count_q), k(p.joint ? 0 : count_k), v(p.joint ? 0 : count_k), g(count_q), y(count_q);
+  Array<T> q(count_q), k(count_k), v(count_k), g(count_q), y(count_q);
   fill(q), fill(k), fill(v), fill(g);
   Array<T> dq(Index(q.host.size())), dk(Index(k.host.size())), dv(Index(v.host.size()));
   Array<float> lse(p.A * p.B * p.heads * p.N);
@@ -103,16 +101,14 @@ void check(const Problem& p) {
   if (p.A > 1) lengths.host[1] = 0;
   lengths.push();
 
-  Problem plain = p;
-  plain.joint = false;
-  cuda::AttentionInputs<T> in{p.A, p.B, p.heads, p.N, p.M, p.d, 1 / std::sqrt(float(p.d)), rows_of<const T>(p, q, p.N, 0), rows_of<const T>(p, p.joint ? q : k, p.M, 1),
-                              rows_of<const T>(p, p.joint ? q : v, p.M, 2), p.lengths ? lengths.data() : nullptr, {}, {}};
+  cuda::AttentionInputs<T> in{p.A, p.B, p.heads, p.N, p.M, p.d, 1 / std::sqrt(float(p.d)), rows_of<const T>(p, q, p.N), rows_of<const T>(p, k, p.M), rows_of<const T>(p, v, p.M),
+                              p.lengths ? lengths.data() : nullptr, {}, {}};
   if (p.bias != Plane::none) in.bias = {bias.data(), bs.outer, bs.inner, bs.head, bs.query, bs.key};
   if (p.mask != Plane::none) in.seen = {seen.data(), ms.outer, ms.inner, ms.head, ms.query, ms.key};
-  cuda::AttentionGradients<T> d{rows_of<T>(p, dq, p.N, 0), rows_of<T>(p, p.joint ? dq : dk, p.M, 1), rows_of<T>(p, p.joint ? dq : dv, p.M, 2), {}};
+  cuda::AttentionGradients<T> d{rows_of<T>(p, dq, p.N), rows_of<T>(p, dk, p.M), rows_of<T>(p, dv, p.M), {}};
   if (p.bias != Plane::none) d.bias = {dbias.data(), bs.outer, bs.inner, bs.head, bs.query, bs.key};
-  const auto out = rows_of<T>(plain, y, p.N, 0);
-  const auto up = rows_of<const T>(plain, g, p.N, 0);
+  const auto out = rows_of<T>(p, y, p.N);
+  const auto up = rows_of<const T>(p, g, p.N);
   cuda::AttentionKernels<T>::forward(in, out, lse.data());
   cuda::AttentionKernels<T>::backward(in, {out.data, out.outer, out.inner, out.head, out.row}, lse.data(), up, d);
   y.pull(), lse.pull(), dq.pull(), dk.pull(), dv.pull(), dbias.pull();
@@ -133,7 +129,6 @@ void check(const Problem& p) {
     for (Index b = 0; b < p.B; ++b)
       for (Index h = 0; h < p.heads; ++h) {
         const auto at = [&](const auto& r, const Array<T>& x, Index row, Index c) { return double(float(x.host[std::size_t(r.data - x.data() + a * r.outer + b * r.inner + h * r.head + row * r.row + c)])); };
-        const auto &K = p.joint ? q : k, &V = p.joint ? q : v;
         std::vector<Sum> sum_k(std::size_t(p.M * p.d)), sum_v(std::size_t(p.M * p.d));
         for (Index n = 0; n < p.N; ++n) {
           std::vector<double> prob(std::size_t(p.M), 0.0);
@@ -142,7 +137,7 @@ void check(const Problem& p) {
             double s = -INFINITY;
             if ((!p.lengths || m < lengths.host[std::size_t(a)]) && (p.mask == Plane::none || seen.host[std::size_t(ms.at(a, b, h, n, m))])) {
               s = 0;
-              for (Index c = 0; c < p.d; ++c) s += at(in.q, q, n, c) * at(in.k, K, m, c);
+              for (Index c = 0; c < p.d; ++c) s += at(in.q, q, n, c) * at(in.k, k, m, c);
               s = s * double(in.scale) + (p.bias == Plane::none ? 0.0 : double(float(bias.host[std::size_t(bs.at(a, b, h, n, m))])));
             }
             prob[std::size_t(m)] = s, top = std::max(top, s);
@@ -156,7 +151,7 @@ void check(const Problem& p) {
           Sum delta;
           for (Index c = 0; c < p.d; ++c) {
             Sum s;
-            for (Index m = 0; m < p.M; ++m) s.add(prob[std::size_t(m)] * at(in.v, V, m, c), rounded(prob[std::size_t(m)]) * std::abs(at(in.v, V, m, c)));
+            for (Index m = 0; m < p.M; ++m) s.add(prob[std::size_t(m)] * at(in.v, v, m, c), rounded(prob[std::size_t(m)]) * std::abs(at(in.v, v, m, c)));
             expect("y", at(out, y, n, c), s);
             delta.add(at(up, g, n, c) * s.value, std::abs(at(up, g, n, c)) * s.size);
           }
@@ -165,14 +160,14 @@ void check(const Problem& p) {
             const double pr = prob[std::size_t(m)];
             Sum dp;
             for (Index c = 0; c < p.d; ++c) {
-              const double t = at(up, g, n, c) * at(in.v, V, m, c);
+              const double t = at(up, g, n, c) * at(in.v, v, m, c);
               dp.add(t, std::abs(t));
               sum_v[std::size_t(m * p.d + c)].add(pr * at(up, g, n, c), rounded(pr) * std::abs(at(up, g, n, c)));
             }
             ds[std::size_t(m)] = {pr * (dp.value - delta.value), rounded(pr * (dp.size + delta.size))};
             if (p.bias != Plane::none) sum_bias[std::size_t(bs.at(a, b, h, n, m))].add(ds[std::size_t(m)].value, ds[std::size_t(m)].size);
             for (Index c = 0; c < p.d; ++c) {
-              const double qs = at(in.q, q, n, c) * double(in.scale), ks = at(in.k, K, m, c) * double(in.scale);
+              const double qs = at(in.q, q, n, c) * double(in.scale), ks = at(in.k, k, m, c) * double(in.scale);
               sum_k[std::size_t(m * p.d + c)].add(ds[std::size_t(m)].value * qs, ds[std::size_t(m)].size * std::abs(qs));
               sum_q[std::size_t(c)].add(ds[std::size_t(m)].value * ks, ds[std::size_t(m)].size * std::abs(ks));
             }
@@ -182,8 +177,8 @@ void check(const Problem& p) {
         }
         for (Index m = 0; m < p.M; ++m)
           for (Index c = 0; c < p.d; ++c) {
-            expect("dk", at(d.k, p.joint ? dq : dk, m, c), sum_k[std::size_t(m * p.d + c)]);
-            expect("dv", at(d.v, p.joint ? dq : dv, m, c), sum_v[std::size_t(m * p.d + c)]);
+            expect("dk", at(d.k, dk, m, c), sum_k[std::size_t(m * p.d + c)]);
+            expect("dv", at(d.v, dv, m, c), sum_v[std::size_t(m * p.d + c)]);
           }
         if (::testing::Test::HasFatalFailure()) return;
       }
@@ -218,7 +213,7 @@ TEST_F(CudaAttention, LengthsBiasesAndMasks) {
 TEST_F(CudaAttention, ShortSequences) {
   for (const Index d : {16, 40, 72, 96, 128})
     for (const Index n : {1, 16, 17, 32}) {
-      check<bf16>({.A = 2, .B = 5, .heads = 3, .N = n, .M = n, .d = d, .joint = true});
+      check<bf16>({.A = 2, .B = 5, .heads = 3, .N = n, .M = n, .d = d});
       check<half>({.A = 3, .B = 1, .heads = 2, .N = n, .M = 9, .d = d, .lengths = true, .bias = Plane::heads, .mask = Plane::whole});
       if (HasFatalFailure()) return;
     }
@@ -226,11 +221,7 @@ TEST_F(CudaAttention, ShortSequences) {
 TEST_F(CudaAttention, PlainProducts) {
   for (const Index d : {5, 64, 72, 150, 260}) check<float>({.A = 2, .B = 1, .heads = 2, .N = 70, .M = 80, .d = d, .lengths = true});
   check<float>({.A = 2, .B = 3, .heads = 2, .N = 70, .M = 80, .d = 12, .bias = Plane::queries, .mask = Plane::heads});
-  check<bf16>({.A = 1, .B = 2, .heads = 2, .N = 70, .M = 80, .d = 13, .bias = Plane::keys, .mask = Plane::whole, .joint = false});
-}
-TEST_F(CudaAttention, SlicesOfOneTensor) {
-  check<bf16>({.A = 2, .B = 3, .heads = 2, .N = 66, .M = 66, .d = 72, .joint = true});
-  check<half>({.A = 2, .B = 2, .heads = 2, .N = 40, .M = 40, .d = 13, .joint = true});
+  check<bf16>({.A = 1, .B = 2, .heads = 2, .N = 70, .M = 80, .d = 13, .bias = Plane::keys, .mask = Plane::whole});
 }
 
 }  // namespace
