@@ -16,15 +16,30 @@ inline std::vector<Film> films_of(const Tensor<float, 5>& x) {
   return films;
 }
 
+namespace detail {
+
+inline void check_still_frames(std::string_view op, Index still_frames, Index frames) {
+  check_shape(still_frames > 0 && still_frames <= frames, op, "stills of ", still_frames, " frames, films of ", frames);
+}
+/// Where in its film still `n` begins.
+inline Index still_begin(std::uint64_t seed, std::uint64_t n, Index still_frames, Index frames) {
+  constexpr std::uint32_t kFrame = 5;
+  return Index(philox_uniform(seed, kFrame, 0, n) * float(frames - still_frames + 1));
+}
+
+}  // namespace detail
+
 /// Moving shapes as pixels. Film n is scene n of the training split.
 class MovingShapesSource final : public LatentSource {
  public:
-  MovingShapesSource(Index frames, Index height, Index width, std::uint64_t seed, double two_objects = 0.5)
-      : frames_(frames), height_(height), width_(width), seed_(seed), two_objects_(two_objects) {}
+  MovingShapesSource(Index frames, Index height, Index width, std::uint64_t seed, double two_objects = 0.5, Index still_frames = 1)
+      : frames_(frames), height_(height), width_(width), still_frames_(still_frames), seed_(seed), two_objects_(two_objects) {
+    detail::check_still_frames("MovingShapesSource", still_frames, frames);
+  }
 
   LatentBatch films(Index first, Index count) override { return make(0, first, count, frames_); }
-  /// One frame each, from anywhere in its film.
-  LatentBatch stills(Index first, Index count) override { return make(1, first, count, 1); }
+  /// From anywhere in its film.
+  LatentBatch stills(Index first, Index count) override { return make(1, first, count, still_frames_); }
 
  private:
   LatentBatch make(std::uint64_t kind, Index first, Index count, Index frames) const {
@@ -35,7 +50,7 @@ class MovingShapesSource final : public LatentSource {
         const std::uint64_t n = std::uint64_t(first + b), seed = 2 * seed_ + kind;
         const auto scene = moving_shapes::scene(moving_shapes::Split::train, seed, n, {.two_objects = two_objects_});
         const Film film = kind == 0 ? moving_shapes::render(scene, frames, height_, width_)
-                                    : moving_shapes::render_frame(scene, Index(philox_uniform(seed, kFrame, 0, n) * float(frames_)), frames_, height_, width_);
+                                    : moving_shapes::render_part(scene, detail::still_begin(seed, n, frames, frames_), frames, frames_, height_, width_);
         film_to_planar(film, batch.x0.data() + b * each);
         batch.captions[std::size_t(b)] = moving_shapes::caption(scene);
       }
@@ -43,8 +58,7 @@ class MovingShapesSource final : public LatentSource {
     return batch;
   }
 
-  static constexpr std::uint32_t kFrame = 5;
-  Index frames_, height_, width_;
+  Index frames_, height_, width_, still_frames_;
   std::uint64_t seed_;
   double two_objects_;
 };
@@ -53,8 +67,9 @@ class MovingShapesSource final : public LatentSource {
 class StoredSource final : public LatentSource {
  public:
   /// latents [N,C,T,H,W], one caption each.
-  StoredSource(Tensor<float, 5> latents, std::vector<std::string> captions, std::uint64_t seed)
-      : latents_(row_major_copy(latents.detach())), captions_(std::move(captions)), seed_(seed) {
+  StoredSource(Tensor<float, 5> latents, std::vector<std::string> captions, std::uint64_t seed, Index still_frames = 1)
+      : latents_(row_major_copy(latents.detach())), captions_(std::move(captions)), still_frames_(still_frames), seed_(seed) {
+    detail::check_still_frames("StoredSource", still_frames, latents.size(2));
     check_shape(latents_.size(0) == Index(captions_.size()) && latents_.size(0) > 0, "StoredSource", latents_.size(0), " latents, ", captions_.size(), " captions");
   }
 
@@ -70,17 +85,17 @@ class StoredSource final : public LatentSource {
   }
   LatentBatch stills(Index first, Index count) override {
     const auto [N, C, T, H, W] = latents_.shape();
-    LatentBatch batch{empty<float, 5>({count, C, 1, H, W}), {}};
+    LatentBatch batch{empty<float, 5>({count, C, still_frames_, H, W}), {}};
     for (Index b = 0; b < count; ++b) {
-      const Index n = place(first + b), t = Index(philox_uniform(seed_, kFrame, 0, std::uint64_t(first + b)) * float(T));
-      copy_into(batch.x0.AnyTensor::select(0, b), latents_.AnyTensor::select(0, n).slice(1, t, t + 1));
+      const Index n = place(first + b), t = detail::still_begin(seed_, std::uint64_t(first + b), still_frames_, T);
+      copy_into(batch.x0.AnyTensor::select(0, b), latents_.AnyTensor::select(0, n).slice(1, t, t + still_frames_));
       batch.captions.push_back(captions_[std::size_t(n)]);
     }
     return batch;
   }
 
  private:
-  static constexpr std::uint32_t kFrame = 5, kOrder = 6;
+  static constexpr std::uint32_t kOrder = 6;
 
   // Film i of the run: place i mod N of epoch i / N's permutation.
   Index place(Index i) {
@@ -97,6 +112,7 @@ class StoredSource final : public LatentSource {
 
   Tensor<float, 5> latents_;
   std::vector<std::string> captions_;
+  Index still_frames_;
   std::uint64_t seed_;
   Index epoch_ = -1;
   std::vector<Index> order_;

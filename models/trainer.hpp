@@ -3,8 +3,8 @@
 // All that is random in step n (times, noise, dropped captions, and whether it is a batch of stills) is Philox of (seed, stream, n),
 // and the data's position is a count, so a run that is resumed goes on with the same bits.
 //
-// Stills are films of one frame: they cost 1/T of a film, and teach what things look like. A run may begin with stills alone, and
-// keep a share of them.
+// Stills are films as short as a patch, mostly of one frame: they cost a small share of a film, and teach what things look like. A run
+// may begin with stills alone, and keep a share of them.
 #pragma once
 
 #include <chrono>
@@ -29,6 +29,7 @@ struct TrainConfig {
   Index stills_first = 2500;        // steps at the start that are stills alone
   double still_share = 0.15;        // of the steps after
   double still_shift = 4;           // of the times of stills, which show less of their content than films at the same noise
+  bool detail_weights = true;       // of x₀'s loss: diffusion/rectified_flow.hpp; a velocity's loss stays as it is
   double caption_dropout = 0.1;
   Index accumulate = 1;             // batches a step
   std::uint64_t seed = 0;
@@ -36,7 +37,7 @@ struct TrainConfig {
 
 /// Films to learn from, already as latents.
 struct LatentBatch {
-  Tensor<float, 5> x0;              // [B,C,T,H,W]; T is 1 for stills
+  Tensor<float, 5> x0;              // [B,C,T,H,W]; T is patch_t for stills
   std::vector<std::string> captions;
 };
 
@@ -102,7 +103,9 @@ class Trainer {
   /// Loss on given latents at given times and noise, recorded: what a step differentiates. Public for forecasts and tests.
   FlowLoss<float> loss(const LatentBatch& batch, const std::vector<double>& t, const Tensor<float, 5>& noise, const std::vector<char>& dropped = {}) const {
     const auto text = model_.condition(batch.captions, dropped);
-    return flow_loss([&](const auto& x, const auto& time) { return model_(x, time, text); }, batch.x0, t, noise, {model_.config().prediction, {}});
+    FlowObjective objective{model_.config().prediction, {}};
+    if (config_.detail_weights && objective.prediction == FlowPrediction::x0) objective.weight = detail_weight;
+    return flow_loss([&](const auto& x, const auto& time) { return model_(x, time, text); }, batch.x0, t, noise, objective);
   }
 
  private:

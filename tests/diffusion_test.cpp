@@ -435,4 +435,12 @@ TEST(RectifiedFlow, Losses) {
   EXPECT_THROW(flow_loss(perfect, x0, {0.5}, noise), ShapeError);
 }
 
+TEST(RectifiedFlow, DetailWeights) {
+  EXPECT_DOUBLE_EQ(detail_weight(1.0), 0.5);
+  EXPECT_DOUBLE_EQ(detail_weight(0.5), 10.5);
+  EXPECT_NEAR(detail_weight(0.2), 40.5, 1e-12);  // both sides of the limit
+  EXPECT_DOUBLE_EQ(detail_weight(0.1), 40.5);
+  EXPECT_DOUBLE_EQ(detail_weight(0.0), 40.5);
+}
+
 }  // namespace

@@ -126,15 +126,15 @@ TEST(Scenes, RenderAtAnySizeAndLength) {
     film.validate();
     EXPECT_EQ(film.frames, T);
     for (Index t = 0; t < T; ++t) {
-      const Film frame = render_frame(s, t, T, H, W);
+      const Film frame = render_part(s, t, 1, T, H, W);
       EXPECT_TRUE(std::equal(frame.rgb.begin(), frame.rgb.end(), film.frame(t)));
     }
   }
-  const Film still = render(s, 1, 32, 32), middle = render_frame(s, 1, 3, 32, 32);
+  const Film still = render(s, 1, 32, 32), middle = render_part(s, 1, 1, 3, 32, 32);
   EXPECT_EQ(still.rgb, middle.rgb);
   EXPECT_THROW(render(s, 4, 15, 32), fg::ShapeError);
   EXPECT_THROW(render(s, 0, 32, 32), fg::ShapeError);
-  EXPECT_THROW(render_frame(s, 4, 4, 32, 32), fg::ShapeError);
+  EXPECT_THROW(render_part(s, 4, 1, 4, 32, 32), fg::ShapeError);
 }
 
 TEST(Captions, ComeBackThroughTokensAndParser) {

@@ -147,24 +147,19 @@ inline void draw(const Object& o, Index frame, Index frames, Film& film, Index s
 
 }  // namespace detail
 
-/// scene → film [frames, height, width, 3]. Throws ShapeError if a side is shorter than 16 pixels.
-inline Film render(const Scene& s, Index frames, Index height, Index width) {
-  check_shape(frames > 0 && height >= kSmallestSide && width >= kSmallestSide, "moving_shapes", frames, " frames of ", height, "x", width,
+/// Frames `begin` … `begin` + count − 1 of the film of `frames` frames: [count, height, width, 3]. Throws ShapeError if they aren't in it,
+/// or a side is shorter than 16 pixels.
+inline Film render_part(const Scene& s, Index begin, Index count, Index frames, Index height, Index width) {
+  check_shape(count > 0 && height >= kSmallestSide && width >= kSmallestSide, "moving_shapes", count, " frames of ", height, "x", width,
               ", at least 1 of ", kSmallestSide, "x", kSmallestSide, " is needed");
-  Film film = Film::filled(frames, height, width, kGround);
-  for (Index t = 0; t < frames; ++t)
-    for (std::size_t i = s.objects.size(); i-- > 0;) detail::draw(s.objects[i], t, frames, film, t);  // the first lies on top
+  check_shape(begin >= 0 && begin + count <= frames, "moving_shapes", "frames ", begin, " to ", begin + count - 1, " of ", frames);
+  Film film = Film::filled(count, height, width, kGround);
+  for (Index t = 0; t < count; ++t)
+    for (std::size_t i = s.objects.size(); i-- > 0;) detail::draw(s.objects[i], begin + t, frames, film, t);  // the first lies on top
   return film;
 }
 
-/// Frame `t` of the film of `frames` frames, alone: [1, height, width, 3].
-inline Film render_frame(const Scene& s, Index t, Index frames, Index height, Index width) {
-  check_shape(t >= 0 && t < frames, "moving_shapes", "frame ", t, " of ", frames);
-  check_shape(height >= kSmallestSide && width >= kSmallestSide, "moving_shapes", "a frame of ", height, "x", width, ", at least ",
-              kSmallestSide, "x", kSmallestSide, " is needed");
-  Film film = Film::filled(1, height, width, kGround);
-  for (std::size_t i = s.objects.size(); i-- > 0;) detail::draw(s.objects[i], t, frames, film, 0);
-  return film;
-}
+/// scene → film [frames, height, width, 3]. Throws ShapeError if a side is shorter than 16 pixels.
+inline Film render(const Scene& s, Index frames, Index height, Index width) { return render_part(s, 0, frames, frames, height, width); }
 
 }  // namespace fg::inline FRAMEGRAD_ABI::moving_shapes
