@@ -23,6 +23,7 @@
 #include <framegrad/core/backend.hpp>
 #else
 #include <cuda/simt/cuda.hpp>
+#include <cuda/simt/record.hpp>
 #endif
 
 namespace fg::inline FRAMEGRAD_ABI::cuda {
@@ -81,7 +82,7 @@ void launch(void (*kernel)(P...), const Grid& grid, A&&... args) {
     const Call& c = *static_cast<Call*>(context);
     std::apply(c.kernel, c.args);
   };
-  simt::run({reinterpret_cast<const void*>(kernel), entry, &call, sizeof call, grid.grid, grid.block, grid.shared_bytes});
+  simt::queue([=]() mutable { simt::run({reinterpret_cast<const void*>(kernel), entry, &call, sizeof call, grid.grid, grid.block, grid.shared_bytes}); });
 }
 
 #endif

@@ -50,6 +50,14 @@ struct StditText {
   AttentionOptions<Scalar> seen;
 };
 
+/// What the network is told beside x and the captions, and reads nowhere else: where it is computed on, and what a recording has as inputs.
+template <class Scalar>
+struct StditConditions {
+  Tensor<Scalar, 2> time;                               // [B,256], features of the timestep
+  Tensor<Scalar, 4> grid_pos, frame_pos;                // [1,1,S,D], [1,T,1,D]
+  AttentionOptions<Scalar> seen;                        // which rows of the text
+};
+
 template <class Scalar>                                // not T: in a model file T is the number of frames
 class StditBlock {
   template <int R> using Tensor = fg::Tensor<Scalar, R>;
@@ -119,26 +127,41 @@ class Stdit {
   /// are. Throws ShapeError, also if a patch doesn't divide T, H or W.
   fg::Tensor<float, 5> operator()(const Tensor<5>& x, const fg::Tensor<float, 1>& timestep, const Tensor<4>& caption,
                                   const std::optional<fg::Tensor<std::int64_t, 2>>& mask = {}) const {
-    const auto [B, C, T, H, W] = x.shape();
+    auto told = conditions(x.sizes(), timestep);
+    if (mask) told.seen = seen(to(*mask, kCpu), caption.size(0), caption.size(2), caption.device());
+    return (*this)(x, told, caption);
+  }
+  /// The same where nothing is read on the host.
+  fg::Tensor<float, 5> operator()(const Tensor<5>& x, const StditConditions<Scalar>& told, const Tensor<4>& caption) const {
     const StditConfig& c = config_;
-    check_shape(C == c.channels && T % c.patch_t == 0 && H % c.patch_h == 0 && W % c.patch_w == 0, "stdit", "x is ", x.sizes(), ": ", c.channels,
-                " channels and multiples of the patch ", c.patch_t, "x", c.patch_h, "x", c.patch_w, " are needed");
-    check_shape(timestep.size(0) == B && caption.size(0) == B && caption.size(1) == 1 && caption.size(3) == c.caption_width, "stdit", "timestep ", timestep.sizes(),
-                ", caption ", caption.sizes(), ": [", B, "] and [", B, ", 1, L, ", c.caption_width, "] are needed");
-    const Index frames = T / c.patch_t, rows = H / c.patch_h, columns = W / c.patch_w;
+    const Index B = x.size(0), rows = x.size(3) / c.patch_h;
+    check_shape(told.time.size(0) == B && caption.size(0) == B && caption.size(1) == 1 && caption.size(3) == c.caption_width, "stdit", "timestep [", told.time.size(0),
+                "], caption ", caption.sizes(), ": [", B, "] and [", B, ", 1, L, ", c.caption_width, "] are needed");
 
-    auto h = patches(x) + grid_positions(rows, columns);                        // [B,T,S,D]
-    const auto [t_emb, t0] = embed_time(timestep);                              // [B,D], [B,6,D]
-    const StditText<Scalar> text = embed_text(caption, mask);
-    const Tensor<4> frame_pos = frame_positions(frames);
+    auto h = patches(x) + told.grid_pos;                                        // [B,T,S,D]
+    const auto [t_emb, t0] = embed_time(told.time);                             // [B,D], [B,6,D]
+    const StditText<Scalar> text = embed_text(caption, told.seen);
 
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       // Held by value: checkpoint runs it again in backward, when this call is long over.
-      const auto run = [block = blocks_[i], seen = text.seen, pos = i == 0 ? std::optional(frame_pos) : std::nullopt](
+      const auto run = [block = blocks_[i], seen = text.seen, pos = i == 0 ? std::optional(told.frame_pos) : std::nullopt](
                            const Tensor<4>& u, const Tensor<3>& v, const Tensor<3>& w) { return block(u, {w, seen}, v, pos ? &*pos : nullptr); };
       h = c.checkpoint_blocks ? checkpoint(run, h, t0, text.rows) : run(h, t0, text.rows);
     }
     return cast<float>(head(h, t_emb, rows));
+  }
+
+  /// Of x [B,C,T,H,W] and timestep [B], where the parameters are; all rows of the text are seen. Throws ShapeError.
+  StditConditions<Scalar> conditions(const Shape& x, const fg::Tensor<float, 1>& timestep) const {
+    const StditConfig& c = config_;
+    check_shape(x[1] == c.channels && x[2] % c.patch_t == 0 && x[3] % c.patch_h == 0 && x[4] % c.patch_w == 0, "stdit", "x is ", x, ": ", c.channels,
+                " channels and multiples of the patch ", c.patch_t, "x", c.patch_h, "x", c.patch_w, " are needed");
+    return {time_features(timestep), grid_positions(x[3] / c.patch_h, x[4] / c.patch_w), frame_positions(x[2] / c.patch_t), {}};
+  }
+  /// timestep [B] → [B,256], where the parameters are.
+  Tensor<2> time_features(const fg::Tensor<float, 1>& t) const {
+    const Device device = (*patch_bias_).device();
+    return t.is_meta() ? empty<Scalar, 2>({t.size(0), kTimeFeatures}, kMeta) : to(timestep_features<Scalar>(to(t, kCpu), kTimeFeatures), device);
   }
 
   /// The caption that stands for none, for a batch: [B,1,L,W_text], a copy of the first L rows of the stored buffer.
@@ -157,17 +180,17 @@ class Stdit {
     return linear(cells, reshape<2>(*patch_weight_, {c.hidden, patch_volume(c)}), *patch_bias_);
   }
 
-  /// timestep [B] → its embedding [B,D], and the modulation that all blocks share, [B,6,D].
-  std::pair<Tensor<2>, Tensor<3>> embed_time(const fg::Tensor<float, 1>& timestep) const {
-    const auto t_emb = time_out_(time_in_.template call<Silu>(features(timestep)));
+  /// Features of the timestep [B,256] → its embedding [B,D], and the modulation that all blocks share, [B,6,D].
+  std::pair<Tensor<2>, Tensor<3>> embed_time(const Tensor<2>& features) const {
+    const auto t_emb = time_out_(time_in_.template call<Silu>(features));
     return {t_emb, rearrange<"b (k d) -> b k d">(time_to_modulation_(silu(t_emb)), axis<"k">(6))};
   }
 
-  /// caption [B,1,L,W_text], mask → rows [B,L,D] and which of them each sample sees.
-  StditText<Scalar> embed_text(const Tensor<4>& caption, const std::optional<fg::Tensor<std::int64_t, 2>>& mask) const {
-    StditText<Scalar> text{caption_mlp_(rearrange<"b 1 l w -> b l w">(caption)), {}};
-    if (mask) text.seen = seen(to(*mask, kCpu), caption.size(0), caption.size(2), caption.device());
-    return text;
+  std::pair<Tensor<2>, Tensor<3>> embed_time(const fg::Tensor<float, 1>& timestep) const { return embed_time(time_features(timestep)); }
+
+  /// caption [B,1,L,W_text] → rows [B,L,D], and which of them each sample sees.
+  StditText<Scalar> embed_text(const Tensor<4>& caption, const AttentionOptions<Scalar>& seen = {}) const {
+    return {caption_mlp_(rearrange<"b 1 l w -> b l w">(caption)), seen};
   }
 
  private:
@@ -177,10 +200,6 @@ class Stdit {
   template <class F>
   static Init table(F make) {
     return [make](double* values, const Shape& sizes, std::uint64_t) { std::copy_n(make().data(), sizes.count(), values); };
-  }
-  Tensor<2> features(const fg::Tensor<float, 1>& t) const {
-    const Device device = (*patch_bias_).device();
-    return t.is_meta() ? empty<Scalar, 2>({t.size(0), kTimeFeatures}, kMeta) : to(timestep_features<Scalar>(to(t, kCpu), kTimeFeatures), device);
   }
   Tensor<4> grid_positions(Index rows, Index columns) const {                   // [1,1,S,D]
     const StditConfig& c = config_;

@@ -46,20 +46,14 @@ class TextEncoder {
 
   const TextEncoderConfig& config() const { return config_; }
 
-  /// ids [B,L], on the host → rows [B,L,W]; those of padding mean nothing. Throws ShapeError if L is more than the longest text.
-  Tensor<3> operator()(const fg::Tensor<std::int64_t, 2>& ids) const {
-    const Index B = ids.size(0), L = ids.size(1);
+  /// ids [B,L] and how many of them count, [B], where the parameters are → rows [B,L,W]; those of padding mean nothing. Throws ShapeError if L is
+  /// more than the longest text.
+  Tensor<3> operator()(const fg::Tensor<std::int64_t, 2>& ids, const fg::Tensor<std::int32_t, 1>& lengths) const {
+    const Index L = ids.size(1);
     check_shape(L <= config_.tokens, "text_encoder", "ids is ", ids.sizes(), ", at most ", config_.tokens, " tokens are possible");
     AttentionOptions<Scalar> seen;
-    auto lengths = empty<std::int32_t, 1>({B});
-    const auto mask = token_mask(ids);
-    for (Index b = 0; b < B; ++b) {
-      lengths(b) = 0;
-      for (Index l = 0; l < L; ++l) lengths(b) += std::int32_t(mask(b, l));
-    }
-    const Device device = (*embed_).device();
-    seen.key_lengths = to(lengths, device);
-    Tensor<3> x = embedding(*embed_, to(ids, device)) + slice(*position_, 0, 0, L);
+    seen.key_lengths = lengths;
+    Tensor<3> x = embedding(*embed_, ids) + slice(*position_, 0, 0, L);
     for (const Block& b : blocks_) {
       x = x + b.attn(b.norm1(x), seen);
       x = x + b.mlp(b.norm2(x));
@@ -67,12 +61,15 @@ class TextEncoder {
     return norm_(x);
   }
 
-  /// 1 where a token is, 0 where padding is; ids are padded at the end. A text of nothing keeps one token.
-  static fg::Tensor<std::int64_t, 2> token_mask(const fg::Tensor<std::int64_t, 2>& ids) {
-    auto mask = zeros<std::int64_t>({ids.size(0), ids.size(1)});
-    for (Index b = 0; b < ids.size(0); ++b)
-      for (Index l = 0; l < ids.size(1); ++l) mask(b, l) = l == 0 || ids(b, l) != 0;
-    return mask;
+  /// ids [B,L], padded at the end, on the host → how many tokens each text has, [B]. A text of nothing keeps one.
+  static fg::Tensor<std::int32_t, 1> lengths(const fg::Tensor<std::int64_t, 2>& ids) {
+    auto n = empty<std::int32_t, 1>({ids.size(0)});
+    for (Index b = 0; b < ids.size(0); ++b) {
+      n(b) = 1;
+      for (Index l = 1; l < ids.size(1); ++l)
+        if (ids(b, l) != 0) n(b) = std::int32_t(l + 1);
+    }
+    return n;
   }
 
  private:

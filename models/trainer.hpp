@@ -7,6 +7,7 @@
 // may begin with stills alone, and keep a share of them.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 
 #include <framegrad/models/text_to_video.hpp>
@@ -32,6 +33,7 @@ struct TrainConfig {
   bool detail_weights = true;       // of x₀'s loss: diffusion/rectified_flow.hpp; a velocity's loss stays as it is
   double caption_dropout = 0.1;
   Index accumulate = 1;             // batches a step
+  bool graphs = true;               // on a GPU: a batch's launches recorded once for each kind and queued together
   std::uint64_t seed = 0;
 };
 
@@ -49,6 +51,24 @@ class LatentSource {
   virtual LatentBatch stills(Index first, Index count) = 0;
 };
 
+/// What the gradients of a batch are computed from: a recording has it as inputs.
+template <class Scalar>
+struct TrainInputs {
+  Tensor<float, 5> x0, noise;                 // [B,C,T,H,W]
+  Tensor<float, 5> at;                        // [B,1,1,1,1], times
+  std::optional<Tensor<float, 1>> weight;     // [B], of the losses
+  Tensor<Scalar, 2> time;                     // [B,256], features of the times
+  Tensor<Scalar, 4> grid_pos, frame_pos;      // [1,1,S,D], [1,T,1,D]
+  Tensor<std::int64_t, 2> ids;                // [B,L]
+  Tensor<std::int32_t, 1> lengths;            // [B]
+  std::optional<Tensor<Scalar, 4>> keep;      // [B,1,1,1], of the captions
+  Tensor<float, 0> seed;                      // what the loss's gradient begins at
+};
+struct TrainOutputs {
+  Tensor<float, 0> loss;
+  std::vector<AnyTensor> grads;               // of each trained tensor, in the order of Params::trainable
+};
+
 struct TrainReport {
   Index step = 0;                   // steps done
   bool still = false;
@@ -61,7 +81,8 @@ template <class Scalar>
 class Trainer {
  public:
   Trainer(TextToVideo<Scalar>& model, LatentSource& source, const TrainConfig& c)
-      : model_(model), source_(source), config_(c), optimizer_(model.params(), c.adamw), ema_(model.params(), {.decay = c.ema}) {
+      : model_(model), source_(source), config_(c), optimizer_(model.params(), c.adamw), ema_(model.params(), {.decay = c.ema}),
+        gradients_([this](const TrainInputs<Scalar>& in) { return gradients(in); }, model.params(), c.graphs) {
     check<ConfigError>(c.batch > 0 && c.still_batch > 0 && c.accumulate > 0 && c.steps > 0, "train", "batch ", c.batch, ", still_batch ", c.still_batch, ", accumulate ",
                        c.accumulate, ", steps ", c.steps, ": each must be positive");
     check<ConfigError>(c.still_share >= 0 && c.still_share <= 1 && c.caption_dropout >= 0 && c.caption_dropout <= 1, "train", "still_share ", c.still_share,
@@ -76,6 +97,8 @@ class Trainer {
   Ema& ema() { return ema_; }
   /// What keeps gradients inside half's range; none for other types, whose range is float's.
   std::optional<LossScaler>& loss_scaler() { return loss_scaler_; }
+  /// Why batches are not recorded although they should be; empty if they are.
+  const std::string& why_no_graphs() const { return gradients_.why_not(); }
   /// Sets the counts that a run is resumed from.
   void resume_at(Index step, Index films, Index stills) { step_ = step, films_ = films, stills_ = stills; }
 
@@ -102,10 +125,7 @@ class Trainer {
 
   /// Loss on given latents at given times and noise, recorded: what a step differentiates. Public for forecasts and tests.
   FlowLoss<float> loss(const LatentBatch& batch, const std::vector<double>& t, const Tensor<float, 5>& noise, const std::vector<char>& dropped = {}) const {
-    const auto text = model_.condition(batch.captions, dropped);
-    FlowObjective objective{model_.config().prediction, {}};
-    if (config_.detail_weights && objective.prediction == FlowPrediction::x0) objective.weight = detail_weight;
-    return flow_loss([&](const auto& x, const auto& time) { return model_(x, time, text); }, batch.x0, t, noise, objective);
+    return loss(on_device(inputs(batch, t, noise, dropped), model_.params().device()));
   }
 
  private:
@@ -115,7 +135,7 @@ class Trainer {
   double backward_of_batch(bool still, Index part) {
     const Index B = still ? config_.still_batch : config_.batch;
     Index& seen = still ? stills_ : films_;
-    LatentBatch batch = still ? source_.stills(seen, B) : source_.films(seen, B);
+    const LatentBatch batch = still ? source_.stills(seen, B) : source_.films(seen, B);
     seen += B;
     const auto step = std::uint32_t(step_);
     const std::uint64_t first = std::uint64_t(part) << 40;  // each batch of an accumulated step has its own numbers
@@ -130,11 +150,66 @@ class Trainer {
     parallel_for(noise.count(), 8.0, [&](Range r) {
       philox_fill_normal(config_.seed, kNoise, step, noise.data() + r.begin, r.size(), first + std::uint64_t(r.begin));
     }, 64);
-    const Device device = model_.params().device();
-    batch.x0 = to(batch.x0, device);
-    const auto l = loss(batch, t, to(noise, device), dropped);
-    backward(l.total, to(scalar(loss_scaler_ ? float(loss_scaler_->scale()) : 1.0f), device));
+    const auto in = inputs(batch, t, noise, dropped);
+    if (records()) return add_recorded(in);
+    const auto there = on_device(in, model_.params().device());
+    const auto l = loss(there);
+    backward(l.total, there.seed);
     return l.total.item();
+  }
+
+  TrainInputs<Scalar> inputs(const LatentBatch& batch, const std::vector<double>& t, const Tensor<float, 5>& noise, const std::vector<char>& dropped) const {
+    FlowObjective objective{model_.config().prediction, {}};
+    if (config_.detail_weights && objective.prediction == FlowPrediction::x0) objective.weight = detail_weight;
+    const auto times = flow_times<float, 5>(t, objective);
+    const auto told = model_.video().conditions(batch.x0.sizes(), flow_timesteps(t));
+    const auto words = model_.text_inputs(batch.captions, dropped);
+    const auto seed = scalar(loss_scaler_ ? float(loss_scaler_->scale()) : 1.0f);
+    return {batch.x0, noise, times.at, times.weight, told.time, told.grid_pos, told.frame_pos, words.ids, words.lengths, words.keep, seed};
+  }
+  FlowLoss<float> loss(const TrainInputs<Scalar>& in) const {
+    const auto text = model_.condition({in.ids, in.lengths, in.keep});
+    const auto network = [&](const Tensor<float, 5>& x) { return model_(x, {in.time, in.grid_pos, in.frame_pos, {}}, text); };
+    return flow_loss_at(network, in.x0, {in.at, in.weight}, in.noise, model_.config().prediction);
+  }
+
+  /// What is recorded. The parameters' own gradients are none when it ends.
+  TrainOutputs gradients(const TrainInputs<Scalar>& in) const {
+    model_.params().zero_grad();
+    const auto l = loss(in);
+    backward(l.total, in.seed);
+    TrainOutputs out{l.total.detach(), {}};
+    for (const auto& s : model_.params().trainable()) {
+      out.grads.push_back(grad(s->value));
+      fg::zero_grad(s->value);
+    }
+    return out;
+  }
+  /// A hook would run while recording, and never again.
+  bool records() const {
+    if (!config_.graphs || model_.params().device().kind != Device::Kind::cuda) return false;
+    const auto all = model_.params().trainable();
+    return std::none_of(all.begin(), all.end(), [](const auto& s) { return bool(static_cast<Leaf&>(*s->value.node()).hook); });
+  }
+  double add_recorded(const TrainInputs<Scalar>& in) {
+    const auto all = model_.params().trainable();
+    std::vector<AnyTensor> sums;  // of the step's batches before this one
+    for (const auto& s : all) sums.push_back(std::exchange(static_cast<Leaf&>(*s->value.node()).grad, {}));
+    const TrainOutputs out = gradients_(in);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      AnyTensor& sum = static_cast<Leaf&>(*all[i]->value.node()).grad = sums[i];
+      const AnyTensor& g = out.grads[i];
+      if (!g.defined()) continue;
+      if (sum.defined()) {
+        copy_into(sum, g, true);
+      } else if (config_.accumulate == 1) {
+        sum = g;
+      } else {  // the next batch writes to g again
+        sum = AnyTensor::empty(g.dtype(), g.sizes(), g.strides(), g.device());
+        copy_into(sum, g);
+      }
+    }
+    return out.loss.item();
   }
 
   TextToVideo<Scalar>& model_;
@@ -142,6 +217,7 @@ class Trainer {
   TrainConfig config_;
   AdamW optimizer_;
   Ema ema_;
+  Recorded<TrainInputs<Scalar>, TrainOutputs> gradients_;
   std::optional<LossScaler> loss_scaler_ = std::is_same_v<Scalar, half> ? std::optional<LossScaler>(std::in_place) : std::nullopt;
   Index step_ = 0, films_ = 0, stills_ = 0;
 };

@@ -57,6 +57,7 @@ std::vector<fg::Film> sample_films(const Model& model, const std::vector<std::st
     fg::SampleOptions here = o;
     here.seed += std::uint64_t(i);
     fg::SamplerHooks<float, 5> hooks;
+    if (i == 0) hooks.note = [](const std::string& why) { std::fprintf(stderr, "note: launches are queued one after the other: %s\n", why.c_str()); };
     hooks.cancel = [] { return interrupted != 0; };
     hooks.progress = [&](Index done, Index steps) {
       if (!progress.due()) return;

@@ -169,6 +169,7 @@ void train_as(const TrainJob& job) {
       first = false;
       const auto missing = model.params().without_grad();
       for (const auto& name : missing) std::fprintf(stderr, "note: %s got no gradient\n", name.c_str());
+      if (!trainer.why_no_graphs().empty()) std::fprintf(stderr, "note: launches are queued one after the other: %s\n", trainer.why_no_graphs().c_str());
     }
     if (r.skipped) std::fprintf(stderr, "step %ld: the gradient was not finite; the weights stay\n", long(r.step));
     if (progress.due()) {

@@ -15,7 +15,7 @@ namespace cli {
 namespace {
 
 struct Options {
-  std::string run, out = "films", prompt_file, device = "cpu";
+  std::string run, out = "films", prompt_file, device = "cpu", graphs = "on";
   std::vector<std::string> prompts;
   fg::SampleOptions sample;
   Index scale = 0, batch = 16;
@@ -80,6 +80,7 @@ void add_sample(CLI::App& app) {
   c->add_option("--guidance", o->sample.guidance_scale, "guidance scale; 1: none [default: the run's]");
   c->add_option("--seed", o->sample.seed, "seed of the noise [default: the run's]");
   c->add_option("--device", o->device, "cpu, cuda, or cuda:<number>")->capture_default_str();
+  c->add_option("--graphs", o->graphs, "on a GPU: on records the network's launches once and queues them together; off queues one after the other")->capture_default_str()->check(CLI::IsMember({"on", "off"}));
   c->add_option("--batch", o->batch, "films at once")->capture_default_str()->check(CLI::PositiveNumber);
   c->add_option("--scale", o->scale, "pixels for each pixel; 0: about 256 a side")->capture_default_str();
   c->add_option("--formats", o->formats, "gif, png (a folder of frames), mp4, webp")->delimiter(',')->capture_default_str();
@@ -91,6 +92,7 @@ void add_sample(CLI::App& app) {
     if (c->count("--steps")) o->sample.steps = given.steps;
     if (c->count("--guidance")) o->sample.guidance_scale = given.guidance_scale;
     if (c->count("--seed")) o->sample.seed = given.seed;
+    o->sample.graphs = o->graphs == "on";
     run_sample(*o, *model);
   });
 }

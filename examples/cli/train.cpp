@@ -10,7 +10,7 @@ namespace cli {
 namespace {
 
 struct Options {
-  std::string config, run, init, device = "cpu";
+  std::string config, run, init, device = "cpu", graphs = "on";
   std::vector<std::string> set;
   bool forecast_only = false;
 };
@@ -55,6 +55,7 @@ void run_train(const Options& o) {
   nlohmann::json j = exists ? fg::read_json(o.run + "/config.json") : o.config.empty() ? nlohmann::json::object() : fg::read_json(o.config);
   for (const auto& s : o.set) apply_setting(j, s);
   fg::RunConfig c = fg::run_config_from_json(j);
+  c.train.graphs = c.sample.graphs = o.graphs == "on";
   const auto source = open_source(c);
   const Forecast f = forecast(c);
   std::printf("%.2f M parameters in %s; a step takes about %.1f GFLOP and %.2f s, all %ld of them %s; memory about %s\n", f.parameters / 1e6, c.dtype.c_str(), f.step_flops / 1e9,
@@ -75,6 +76,7 @@ void add_train(CLI::App& app) {
   c->add_option("--set", o->set, "one setting, e.g. train.steps=5000 or model.hidden=192; may be given several times");
   c->add_option("--init", o->init, "safetensors file of weights to start from");
   c->add_option("--device", o->device, "cpu, cuda, or cuda:<number>; a run may change it from start to start")->capture_default_str();
+  c->add_option("--graphs", o->graphs, "on a GPU: on records a step's launches once and queues them together; off queues one after the other")->capture_default_str()->check(CLI::IsMember({"on", "off"}));
   c->add_flag("--forecast", o->forecast_only, "print memory, work and time that a training takes, and stop");
   c->footer("Ctrl-C saves and leaves. Every setting with its default stands in the run folder's config.json.");
   c->callback([o] { run_train(*o); });

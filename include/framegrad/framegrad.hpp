@@ -14,6 +14,7 @@
 #include <framegrad/core/random.hpp>
 #include <framegrad/core/random_state.hpp>
 #include <framegrad/core/random_tensor.hpp>
+#include <framegrad/core/recording.hpp>
 #include <framegrad/core/shape.hpp>
 #include <framegrad/core/storage.hpp>
 #include <framegrad/core/tensor.hpp>
@@ -100,6 +101,7 @@
 #include <framegrad/nn/named_tensors.hpp>
 #include <framegrad/nn/norms.hpp>
 #include <framegrad/nn/params.hpp>
+#include <framegrad/nn/recorded.hpp>
 #include <framegrad/diffusion/ddim.hpp>
 #include <framegrad/diffusion/dpm_solver.hpp>
 #include <framegrad/diffusion/guidance.hpp>

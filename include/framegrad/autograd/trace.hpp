@@ -9,6 +9,7 @@
 #include <fstream>
 #include <iomanip>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <framegrad/autograd/copy.hpp>
@@ -54,8 +55,10 @@ class TraceScope {
  public:
   TraceScope(std::string_view name, std::string_view direction) : on_(Trace::instance().on), name_(name), direction_(direction) {
     if (on_) start_ = std::chrono::steady_clock::now();
+    if constexpr (kWithCuda) outer_ = std::exchange(cuda::RunningOp::instance().now, name);
   }
   ~TraceScope() {
+    if constexpr (kWithCuda) cuda::RunningOp::instance() = {outer_, name_};
     if (!on_) return;
     auto& t = Trace::instance();
     const auto us = [&](auto d) { return std::chrono::duration<double, std::micro>(d).count(); };
@@ -71,7 +74,7 @@ class TraceScope {
 
  private:
   bool on_;
-  std::string_view name_, direction_;
+  std::string_view name_, direction_, outer_;
   std::chrono::steady_clock::time_point start_;
 };
 

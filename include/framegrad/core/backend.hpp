@@ -39,6 +39,18 @@ void synchronize();
 /// Throws DeviceError with `what` if a launch or a call failed; the error is a cudaError_t.
 void check_call(int error, const char* what);
 
+/// The op that this thread runs, and the one that it ran last: for messages.
+struct RunningOp {
+  std::string_view now, last;
+
+  static RunningOp& instance() {
+    static thread_local RunningOp op;
+    return op;
+  }
+  /// "linear: ", "after linear: " or nothing.
+  std::string str() const { return !now.empty() ? text(now, ": ") : !last.empty() ? text("after ", last, ": ") : std::string(); }
+};
+
 /// Uninitialised memory, aligned to 256, in the order of this thread's stream. Throws OutOfMemory.
 void* allocate(Index bytes, int device);
 void release(void* p, Index bytes, int device);
@@ -49,6 +61,7 @@ void limit_memory(Index bytes, int device);
 /// Gives cached memory back to the driver.
 void trim(int device);
 
+/// Host memory may be written again when it returns.
 void copy_to_device(void* to, const void* host, Index bytes);
 void copy_to_host(void* host, const void* from, Index bytes);
 void copy_on_device(void* to, const void* from, Index bytes);
@@ -56,6 +69,32 @@ void fill_zero(void* p, Index bytes);
 
 /// dst ← src, or dst + src, converted; strides in elements over the same sizes, row `rank` axes long (0 repeats an element).
 void copy_strided(Dtype to, void* dst, const Index* dst_strides, Dtype from, const void* src, const Index* src_strides, const Index* sizes, int rank, bool add);
+
+// Recording, of which core/recording.hpp makes classes.
+
+/// Memory that comes again at the same addresses. Tensors that have some of it when it is closed keep that.
+class MemoryPool;
+MemoryPool* open_pool(int device);
+void close_pool(MemoryPool* pool);
+/// From here on this thread's memory on the pool's device comes from it, and what is taken is noted; null: from the driver again.
+void take_from(MemoryPool* pool);
+
+/// What was queued while recording.
+class Graph;
+bool is_recording();
+/// From here on this thread's work is noted and not run. Its memory is what was noted of the pool, in the same order. Throws RecordingError.
+void begin_recording(MemoryPool* pool);
+Graph* end_recording();
+void abandon_recording();
+/// Queues all of it at once. Throws DeviceError on another thread than the one that recorded.
+void replay(const Graph* graph);
+void close_graph(Graph* graph);
+
+/// Throws RecordingError if this thread is recording: `what` would not happen again.
+inline void refuse_while_recording(std::string_view what) {
+  if (is_recording()) [[unlikely]]
+    throw RecordingError(text(RunningOp::instance().str(), what, " can't be recorded: do it outside, and make what it gives an input of the recorded function"));
+}
 
 /// The device that "cpu", "cuda" or "cuda:1" names, if this program can use it. Throws ConfigError or DeviceError, with the reason.
 inline Device device_named(std::string_view name) {

@@ -14,6 +14,7 @@ struct Error : std::runtime_error { using std::runtime_error::runtime_error; };
 struct ShapeError : Error { using Error::Error; };
 struct DtypeError : Error { using Error::Error; };
 struct DeviceError : Error { using Error::Error; };
+struct RecordingError : DeviceError { using DeviceError::DeviceError; };  // what was queued can't be launched again (core/recording.hpp)
 struct MissingKernel : Error { using Error::Error; };   // an op has no code for this device or direction
 struct GradError : Error { using Error::Error; };       // the graph was used in a way it can't serve
 struct FileError : Error { using Error::Error; };       // a file is unreadable, malformed or could not be written

@@ -1,6 +1,6 @@
 // The tensors of a plain struct, one after the other.
 //
-// An op's In, Out and Saved are aggregates of Tensor, std::optional<Tensor> and std::vector<Tensor>. for_each_tensor visits
+// An op's In, Out and Saved are aggregates of Tensor, std::optional<Tensor> and std::vector<Tensor>, and so is what a recording takes and gives. for_each_tensor visits
 // what they hold, in order, without a list kept by hand: the number of members is found by asking how many initialisers the struct takes.
 #pragma once
 
@@ -14,7 +14,8 @@ namespace fg::inline FRAMEGRAD_ABI {
 namespace detail {
 
 struct AnyTensorField {
-  template <class T> operator Tensor<T>() const;
+  template <class T, int R> operator Tensor<T, R>() const;
+  template <class T, int R> requires(R != kAnyRank) operator std::optional<Tensor<T, R>>() const;  // from Tensor<T, R> it would be ambiguous
 };
 struct AnyListField {
   template <class T> operator std::vector<T>() const;
@@ -34,7 +35,7 @@ constexpr int count_fields() {
 template <class S, class F>
 void for_each_field(S& s, F&& f) {
   constexpr int N = count_fields<std::remove_const_t<S>>();
-  static_assert(N <= 10, "an op's struct has more fields than for_each_field knows");
+  static_assert(N <= 12, "the struct has more fields than for_each_field knows");
   const auto all = [&](auto&... fields) { (f(fields), ...); };
   if constexpr (N == 1) { auto& [a] = s; all(a); }
   if constexpr (N == 2) { auto& [a, b] = s; all(a, b); }
@@ -46,6 +47,8 @@ void for_each_field(S& s, F&& f) {
   if constexpr (N == 8) { auto& [a, b, c, d, e, g, h, i] = s; all(a, b, c, d, e, g, h, i); }
   if constexpr (N == 9) { auto& [a, b, c, d, e, g, h, i, j] = s; all(a, b, c, d, e, g, h, i, j); }
   if constexpr (N == 10) { auto& [a, b, c, d, e, g, h, i, j, k] = s; all(a, b, c, d, e, g, h, i, j, k); }
+  if constexpr (N == 11) { auto& [a, b, c, d, e, g, h, i, j, k, l] = s; all(a, b, c, d, e, g, h, i, j, k, l); }
+  if constexpr (N == 12) { auto& [a, b, c, d, e, g, h, i, j, k, l, m] = s; all(a, b, c, d, e, g, h, i, j, k, l, m); }
 }
 
 }  // namespace detail

@@ -4,6 +4,7 @@
 // checkpoint notes the state before a function and sets it again for the replay.
 #pragma once
 
+#include <framegrad/core/backend.hpp>
 #include <framegrad/core/philox.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
@@ -30,6 +31,7 @@ struct RandomDraw {
 
 /// The next draw of this thread. Its streams are the upper half; noise and initial values take streams of the lower.
 inline RandomDraw next_draw() {
+  if constexpr (kWithCuda) cuda::refuse_while_recording("a draw of random numbers");
   RandomState& s = RandomState::instance();
   return {s.seed, 0x80000000u | s.draws++, s.step};
 }

@@ -34,14 +34,6 @@ inline double shifted_time(double u, double shift) {
   return shift * u / (1 + (shift - 1) * u);
 }
 
-/// x0, noise [B, …], time of each sample → (1 − t)·x0 + t·noise. Throws ShapeError.
-template <class T, int R>
-Tensor<T, R> flow_sample_at(const Tensor<T, R>& x0, const std::vector<double>& t, const Tensor<T, R>& noise) {
-  check_shape(Index(t.size()) == x0.size(0) && noise.sizes() == x0.sizes(), "flow", t.size(), " times, x0 ", x0.sizes(), ", noise ", noise.sizes());
-  const auto at = per_sample<T, R>(x0.size(0), [&](Index i) { return t[std::size_t(i)]; }, x0.device());
-  return x0 * (1 - at) + noise * at;
-}
-
 template <class T>
 struct FlowLoss {
   Tensor<T, 1> loss;   // [B]
@@ -58,19 +50,48 @@ struct FlowObjective {
   std::function<double(double t)> weight = {};  // of a sample's loss; none: 1. 1/t² makes x₀'s loss equal to v's
 };
 
+/// What a batch's times come to as tensors.
+template <class T, int R>
+struct FlowTimes {
+  Tensor<T, R> at;                     // [B, 1, …, 1]: t
+  std::optional<Tensor<T, 1>> weight;  // [B]: of the losses, if there are any
+};
+
+/// The time of each sample → its tensors, on the host.
+template <class T, int R>
+FlowTimes<T, R> flow_times(const std::vector<double>& t, const FlowObjective& objective = {}) {
+  const Index B = Index(t.size());
+  FlowTimes<T, R> times{per_sample<T, R>(B, [&](Index i) { return t[std::size_t(i)]; }), {}};
+  if (objective.weight) times.weight = per_sample<T, 1>(B, [&](Index i) { return objective.weight(t[std::size_t(i)]); });
+  return times;
+}
+/// What a model is told: 1000·t of each sample, [B], on the host.
+inline Tensor<float, 1> flow_timesteps(const std::vector<double>& t) {
+  return per_sample<float, 1>(Index(t.size()), [&](Index i) { return kFlowTimestepScale * t[std::size_t(i)]; });
+}
+
+/// model(x_t), x0 and noise [B, C, …], times where they are → mean square of the error in what is predicted. Throws ShapeError.
+template <class T, int R, class Model>
+FlowLoss<T> flow_loss_at(Model&& model, const Tensor<T, R>& x0, const FlowTimes<T, R>& times, const Tensor<T, R>& noise, FlowPrediction prediction) {
+  check_shape(times.at.size(0) == x0.size(0) && noise.sizes() == x0.sizes(), "flow_loss", times.at.size(0), " times, x0 ", x0.sizes(), ", noise ", noise.sizes());
+  const auto x = x0 * (1 - times.at) + noise * times.at;
+  const Tensor<T, R> out = model(x);
+  check_shape(out.sizes() == x.sizes(), "flow_loss", "the model gave ", out.sizes(), " for x ", x.sizes());
+  const auto error = prediction == FlowPrediction::velocity ? out - (noise - x0) : out - x0;
+  FlowLoss<T> l;
+  l.loss = mean_per_sample(error * error);
+  if (times.weight) l.loss = l.loss * *times.weight;
+  l.total = mean(l.loss);
+  return l;
+}
+
 /// model(x_t, 1000·t), x0 and noise [B, C, …], time of each sample → mean square of the error in what is predicted. Throws ShapeError.
 template <class T, int R, class Model>
 FlowLoss<T> flow_loss(Model&& model, const Tensor<T, R>& x0, const std::vector<double>& t, const Tensor<T, R>& noise, const FlowObjective& objective = {}) {
-  const auto x = flow_sample_at(x0, t, noise);
-  const Index B = x0.size(0);
-  const Tensor<T, R> out = model(x, per_sample<float, 1>(B, [&](Index i) { return kFlowTimestepScale * t[std::size_t(i)]; }));
-  check_shape(out.sizes() == x.sizes(), "flow_loss", "the model gave ", out.sizes(), " for x ", x.sizes());
-  const auto error = objective.prediction == FlowPrediction::velocity ? out - (noise - x0) : out - x0;
-  FlowLoss<T> l;
-  l.loss = mean_per_sample(error * error);
-  if (objective.weight) l.loss = l.loss * per_sample<T, 1>(B, [&](Index i) { return objective.weight(t[std::size_t(i)]); }, x0.device());
-  l.total = mean(l.loss);
-  return l;
+  FlowTimes<T, R> times = flow_times<T, R>(t, objective);
+  times.at = to(times.at, x0.device());
+  if (times.weight) times.weight = to(*times.weight, x0.device());
+  return flow_loss_at([&](const Tensor<T, R>& x) { return model(x, flow_timesteps(t)); }, x0, times, noise, objective.prediction);
 }
 
 struct FlowSampling {

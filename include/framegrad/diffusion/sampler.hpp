@@ -23,6 +23,7 @@ struct SamplerHooks {
   std::function<void(Index done, Index steps)> progress = {};
   std::function<bool()> cancel = {};                                          // true: the sampler throws Cancelled
   std::function<void(Index done, const Tensor<T, R>& x0)> preview = {};       // the model's guess of the result, as of this step
+  std::function<void(const std::string&)> note = {};                          // what a person may want to know, e.g. why it is slower than it could be
 
   void before_step(std::string_view name, Index done, Index steps) const {
     if (cancel && cancel()) throw Cancelled(text(name, ": stopped after ", done, " of ", steps, " steps"));
