@@ -1,6 +1,9 @@
-# Installs the headers of BUILD into an empty PREFIX. (The program would have to be built first, and is no part of these tests.)
-file(REMOVE_RECURSE ${PREFIX})
-execute_process(COMMAND ${CMAKE_COMMAND} --install ${BUILD} --prefix ${PREFIX} --component headers RESULT_VARIABLE failed)
+# Installs components of BUILD into PREFIX: the headers into an empty one, libraries beside them. (The program would have to be built first, and is no
+# part of these tests.)
+if(COMPONENT STREQUAL "headers")
+  file(REMOVE_RECURSE ${PREFIX})
+endif()
+execute_process(COMMAND ${CMAKE_COMMAND} --install ${BUILD} --prefix ${PREFIX} --component ${COMPONENT} RESULT_VARIABLE failed)
 if(failed)
   message(FATAL_ERROR "the installation failed")
 endif()
