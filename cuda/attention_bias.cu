@@ -43,16 +43,11 @@ __global__ void __launch_bounds__(kThreads) plain_bias(AttentionInputs<T> in, At
     const Added<T> added(in, s);
     meet(x, q, q0, k, k0, d, a, b);
     meet(dp, up, q0, v, k0, d, a, b);
+    score_gradients(x, dp, in, added, levels + first_query(in, s), q0, k0, seen);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int query = q0 + 4 * ty() + i;
-      const Level level = level_of(levels + first_query(in, s), query, N);
+    for (int i = 0; i < 4; ++i)
 #pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const int key = k0 + tx() + 16 * j;
-        if (key < seen && query < N) total[i][j] += exp2f(added.to(x[i][j] * in.scale * kLog2E, query, key) - level.lse) * (dp[i][j] - level.delta);
-      }
-    }
+      for (int j = 0; j < 4; ++j) total[i][j] += x[i][j];
   }
 
   put(p, total);

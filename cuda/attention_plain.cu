@@ -92,8 +92,6 @@ __global__ void __launch_bounds__(kThreads, 2) plain_queries(AttentionInputs<T> 
   const int q0 = int(blockIdx.x % unsigned(tiles)) * kTile, column0 = int(blockIdx.y) * kSlab * kTile, seen = seen_keys(in, s);
   const Side<T> q{rows_of(in.q, s), in.q.row, N}, up{rows_of(g, s), g.row, N}, k{rows_of(in.k, s), in.k.row, seen}, v{rows_of(in.v, s), in.v.row, seen};
   const Added<T> added(in, s);
-  const bool adds = Added<T>::any(in);
-  const float scale = in.scale * kLog2E;
 
   Square sum[kSlab], x, dp;
 #pragma unroll
@@ -102,19 +100,7 @@ __global__ void __launch_bounds__(kThreads, 2) plain_queries(AttentionInputs<T> 
   for (int k0 = 0; k0 < seen; k0 += kTile) {
     meet(x, q, q0, k, k0, d, a, b);
     meet(dp, up, q0, v, k0, d, a, b);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int query = q0 + 4 * ty() + i;
-      const Level level = level_of(levels + first_query(in, s), query, N);
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const int key = k0 + tx() + 16 * j;
-        float t = x[i][j] * scale;
-        if (key >= seen) t = unseen();
-        else if (adds && query < N) t = added.to(t, query, key);
-        x[i][j] = exp2f(t - level.lse) * (dp[i][j] - level.delta);
-      }
-    }
+    score_gradients(x, dp, in, added, levels + first_query(in, s), q0, k0, seen);
     put(p, x);
     spread(sum, p, N - q0, k, k0, column0, d, b);
   }

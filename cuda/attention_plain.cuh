@@ -117,6 +117,27 @@ __device__ __forceinline__ void spread(Square (&sum)[kSlab], const float* p, int
   }
 }
 
+/// Raw scores x and gradients dp of the probabilities of 64 queries × 64 keys → the gradients of the scores: e^(s − lse)·(dp − δ), zeros beyond.
+template <class T>
+__device__ __forceinline__ void score_gradients(Square& x, const Square& dp, const AttentionInputs<T>& in, const Added<T>& added, const Level* levels, int q0, int k0, int seen) {
+  const int N = int(in.queries);
+  const bool adds = Added<T>::any(in);
+  const float scale = in.scale * kLog2E;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const int query = q0 + 4 * ty() + i;
+    const Level level = level_of(levels, query, N);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      const int key = k0 + tx() + 16 * j;
+      float t = x[i][j] * scale;
+      if (key >= seen) t = unseen();
+      else if (adds && query < N) t = added.to(t, query, key);
+      x[i][j] = exp2f(t - level.lse) * (dp[i][j] - level.delta);
+    }
+  }
+}
+
 template <class T>
 __device__ __forceinline__ void write(const AttentionRows<T>& to, const Sequence& s, const Square (&sum)[kSlab], int row0, int rows, int column0, int head_dim, const float (&factor)[4]) {
   T* data = rows_of(to, s);

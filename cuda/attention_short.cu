@@ -23,6 +23,19 @@ __device__ __forceinline__ void cut(Scores<M, 2 * M>& x, int rows, int columns) 
   if (rows < 16 * M || columns < 16 * M) each_score<M, 2 * M>(x, [&](float& score, int r, int c) { score = r < rows && c < columns ? score : unseen(); });
 }
 
+/// p·b times a factor a row → rows of `to`, by one warp; b: 8·N rows of a tile. At most 80 sums a thread at once: more leave no registers for what comes after.
+template <int D, int M, int N, class T>
+__device__ __forceinline__ void write_product(T* tile, const Scores<M, N>& p, const T* b, const float (&factor)[M][2], T* to, Index stride, int rows, int columns) {
+  constexpr int kColumns = M * D <= 160 ? D : D / 2;
+#pragma unroll 1
+  for (int c = 0; c < D; c += kColumns) {
+    Scores<M, kColumns / 8> sum;
+    clear<M, kColumns / 8>(sum);
+    add_product<D, M, N, kColumns / 8>(sum, p, b + c);
+    write_rows<D>(tile + c, sum, factor, to + c, stride, 0, rows, columns - c);
+  }
+}
+
 // grid [ceil(sequences / kShortWarps)], block 32·kShortWarps, shared 3 tiles a warp
 template <class T, int D, int M>
 __global__ void __launch_bounds__(32 * kShortWarps<M>) short_forward(AttentionInputs<T> in, AttentionRows<T> y, float* __restrict__ lse, int sequences) {
@@ -56,7 +69,7 @@ __global__ void __launch_bounds__(32 * kShortWarps<M>) short_forward(AttentionIn
 template <class T, int D, int M>
 __global__ void __launch_bounds__(32 * kShortWarps<M>) short_backward(AttentionInputs<T> in, AttentionRows<const T> g, const float* __restrict__ lse, AttentionRows<T> dq,
                                                                       AttentionRows<T> dk, AttentionRows<T> dv, int sequences) {
-  constexpr int N = 2 * M, C = D / 8, kTile = 16 * M * kPitch<D>;
+  constexpr int N = 2 * M, kTile = 16 * M * kPitch<D>;
   const int i = int(blockIdx.x) * kShortWarps<M> + warp();
   if (i >= sequences) return;  // the whole warp; there is no barrier of the block
   const Sequence s = sequence(in, i);
@@ -114,24 +127,11 @@ __global__ void __launch_bounds__(32 * kShortWarps<M>) short_backward(AttentionI
       }
 
   // V's tile is free from here on, and takes what is written; K's after the last product with it.
-  Scores<M, C> sum;
   float scale[M][2], one[M][2];
   fill<M>(scale, in.scale), fill<M>(one, 1.0f);
-  if (dv.data) {
-    clear<M, C>(sum);
-    add_product<D, M, N, C>(sum, p, up);
-    write_rows<D>(v, sum, one, rows_of(dv, s), dv.row, 0, keys, d);
-  }
-  if (dq.data) {
-    clear<M, C>(sum);
-    add_product<D, M, N, C>(sum, ds, k);
-    write_rows<D>(v, sum, scale, rows_of(dq, s), dq.row, 0, queries, d);
-  }
-  if (dk.data) {
-    clear<M, C>(sum);
-    add_product<D, M, N, C>(sum, dst, q);
-    write_rows<D>(k, sum, scale, rows_of(dk, s), dk.row, 0, keys, d);
-  }
+  if (dv.data) write_product<D>(v, p, up, one, rows_of(dv, s), dv.row, keys, d);
+  if (dq.data) write_product<D>(v, ds, k, scale, rows_of(dq, s), dq.row, queries, d);
+  if (dk.data) write_product<D>(k, dst, q, scale, rows_of(dk, s), dk.row, keys, d);
 }
 
 /// Calls f with head_dim's size and the number of 16 × 16 tiles on a side, as constants.

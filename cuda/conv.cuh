@@ -40,6 +40,20 @@ inline constexpr int kConvThreads = 128, kConvRows = 128, kConvStages = 4;
 /// Where 16 bytes of a tile with rows of 64 lie: eight rows of one column fall into different banks.
 __device__ __forceinline__ int narrow_place(int row, int chunk) { return row * 4 + (chunk ^ (row >> 1 & 3)); }
 
+/// f(row, column, sum, the next column's sum) for what a thread has of fragments of 16 × 8 sums that begin at (row0, column0).
+template <int M, int N, class F>
+__device__ __forceinline__ void each_pair(const float (&sum)[M][N][4], int row0, int column0, F&& f) {
+  const int lane = int(threadIdx.x) % 32;
+#pragma unroll
+  for (int i = 0; i < M; ++i)
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const int row = row0 + i * 16 + lane / 4, column = column0 + j * 8 + lane % 4 * 2;
+      f(row, column, sum[i][j][0], sum[i][j][1]);
+      f(row + 8, column, sum[i][j][2], sum[i][j][3]);
+    }
+}
+
 /// A thread's sums of a tile kConvRows × BN, by tensor cores: a warp owns 64 × BN/2.
 template <class T, int BN>
 struct RowSums {
@@ -73,16 +87,7 @@ struct RowSums {
   }
   /// f(row, column, sum, sum of the pair's other column)
   template <class F>
-  __device__ __forceinline__ void each(F&& f) const {
-#pragma unroll
-    for (int i = 0; i < kM; ++i)
-#pragma unroll
-      for (int j = 0; j < kN; ++j) {
-        const int row = m + i * 16 + lane / 4, column = n + j * 8 + lane % 4 * 2;
-        f(row, column, sum[i][j][0], sum[i][j][1]);
-        f(row + 8, column, sum[i][j][2], sum[i][j][3]);
-      }
-  }
+  __device__ __forceinline__ void each(F&& f) const { each_pair(sum, m, n, f); }
 };
 
 /// By FMA: a thread owns every sixteenth row and every eighth column.

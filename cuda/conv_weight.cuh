@@ -44,16 +44,7 @@ struct ColumnSums {
   }
   /// f(row, column, sum, the next column's sum)
   template <class F>
-  __device__ __forceinline__ void each(F&& f) const {
-#pragma unroll
-    for (int i = 0; i < kM; ++i)
-#pragma unroll
-      for (int j = 0; j < kN; ++j) {
-        const int row = m * 8 + i * 16 + lane / 4, column = n * 8 + j * 8 + lane % 4 * 2;
-        f(row, column, sum[i][j][0], sum[i][j][1]);
-        f(row + 8, column, sum[i][j][2], sum[i][j][3]);
-      }
-  }
+  __device__ __forceinline__ void each(F&& f) const { each_pair(sum, m * 8, n * 8, f); }
 };
 
 /// By FMA: a thread owns every eighth pack of rows and one of columns.

@@ -28,19 +28,15 @@ __device__ __forceinline__ void load_gain(const T* gain, float offset, int c, fl
   }
 }
 
-/// Bounds of norm_forward's block: several rows in one of 128, or one row.
-template <class Form> inline constexpr int kForwardThreads = Form::K ? kRowBlock : kMostRowThreads;
-template <class Form> inline constexpr int kForwardBlocks = Form::K ? 1 : 2;
-
 // grid [ceil(all rows / teams a block)], block: whole teams
 template <bool Center, class Form, class T>
-__global__ void __launch_bounds__(kForwardThreads<Form>, kForwardBlocks<Form>) norm_forward(const T* __restrict__ x,     // [groups, rows, C]
-                                                                                            const T* __restrict__ gain,  // [groups, C]
-                                                                                            const T* __restrict__ bias,  // [groups, C]
-                                                                                            T* __restrict__ y,           // [groups, rows, C]
-                                                                                            float* __restrict__ mean,    // [groups, rows]
-                                                                                            float* __restrict__ rstd,    // [groups, rows]
-                                                                                            Index all_rows, Index rows, int C, float offset, float eps) {
+__global__ void __launch_bounds__(kFormThreads<Form>, kFormBlocks<Form>) norm_forward(const T* __restrict__ x,     // [groups, rows, C]
+                                                                                      const T* __restrict__ gain,  // [groups, C]
+                                                                                      const T* __restrict__ bias,  // [groups, C]
+                                                                                      T* __restrict__ y,           // [groups, rows, C]
+                                                                                      float* __restrict__ mean,    // [groups, rows]
+                                                                                      float* __restrict__ rstd,    // [groups, rows]
+                                                                                      Index all_rows, Index rows, int C, float offset, float eps) {
   constexpr int K = Form::K, P = Form::P, N = Form::N;
   Team<K> team;
   const Index row = Index(blockIdx.x) * (blockDim.x / team.width()) + team.index();
@@ -231,24 +227,13 @@ void launch_norm_forward(const NormShape& s, float eps, const T* x, const T* gai
 /// The form of norm_backward: sums in registers, so fewer packs a thread than forward, and threads that have just what they own.
 template <class T, class F>
 void choose_backward_team(Index C, bool aligned, F&& f) {
+  if (choose_plain_team<T>(C, aligned, f)) return;
   constexpr int P = kPack<T>;
   const Index n = C / P;
-  if (!aligned || C % P) {
-    if (C <= 512) f(RowForm<32, 1, 0>{}, unsigned(kRowBlock));
-    else f(RowForm<0, 1, 0>{}, 256u);
-  } else if (n <= 16) {
-    f(RowForm<8, P, 2>{}, unsigned(kRowBlock));
-  } else if (n <= 96) {
-    f(RowForm<32, P, 3>{}, unsigned(kRowBlock));
-  } else if (n <= kMostRowThreads) {
-    f(RowForm<0, P, 1>{}, row_threads(n, 1));
-  } else if (n <= 2 * kMostRowThreads) {
-    f(RowForm<0, P, 2>{}, row_threads(n, 2));
-  } else if (n <= 4 * 256) {
-    f(RowForm<0, P, 4>{}, row_threads(n, 4));
-  } else {
-    f(RowForm<0, P, 0>{}, 256u);
-  }
+  if (n <= kMostRowThreads) f(RowForm<0, P, 1>{}, row_threads(n, 1));
+  else if (n <= 2 * kMostRowThreads) f(RowForm<0, P, 2>{}, row_threads(n, 2));
+  else if (n <= 4 * 256) f(RowForm<0, P, 4>{}, row_threads(n, 4));
+  else f(RowForm<0, P, 0>{}, 256u);
 }
 
 template <bool Center, class T>

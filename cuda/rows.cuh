@@ -113,6 +113,10 @@ struct RowForm {
   static constexpr int K = K_, P = P_, N = N_;
 };
 
+/// Bounds of a block that owns rows of a form, several or one: its threads, and how many a multiprocessor is to hold. With these nothing spills.
+template <class Form> inline constexpr int kFormThreads = Form::K ? kRowBlock : kMostRowThreads;
+template <class Form> inline constexpr int kFormBlocks = Form::K ? 1 : 2;
+
 /// Threads that take n packs, `held` each: whole warps.
 inline unsigned row_threads(Index n, int held) { return unsigned(((n + held - 1) / held + 31) / 32 * 32); }
 
@@ -127,25 +131,32 @@ inline void check_row(Index C, const char* op) {
   check_shape(C <= INT_MAX, op, "rows of ", C, ", a GPU's may have ", INT_MAX);
 }
 
-/// Calls f(form, threads of a block) with the form for rows of C. `aligned`: whether all rows begin at a multiple of 16 bytes.
+/// Calls f(form, threads of a block) for rows of C that need no choice: at odd addresses, or short. Returns whether it did.
 template <class T, class F>
-void choose_team(Index C, bool aligned, F&& f) {
+bool choose_plain_team(Index C, bool aligned, F&& f) {
   constexpr int P = kPack<T>;
-  const Index n = C / P;
   if (!aligned || C % P) {
     if (C <= 512) f(RowForm<32, 1, 0>{}, unsigned(kRowBlock));
     else f(RowForm<0, 1, 0>{}, 256u);
-  } else if (n <= 16) {
+  } else if (C / P <= 16) {
     f(RowForm<8, P, 2>{}, unsigned(kRowBlock));
-  } else if (n <= 96) {
+  } else if (C / P <= 96) {
     f(RowForm<32, P, 3>{}, unsigned(kRowBlock));
-  } else if (n <= 288) {
-    f(RowForm<32, P, 9>{}, unsigned(kRowBlock));
-  } else if (n <= 4 * 256) {
-    f(RowForm<0, P, 4>{}, row_threads(n, 4));
   } else {
-    f(RowForm<0, P, 0>{}, 256u);
+    return false;
   }
+  return true;
+}
+
+/// Calls f(form, threads of a block) with the form for rows of C. `aligned`: whether all rows begin at a multiple of 16 bytes.
+template <class T, class F>
+void choose_team(Index C, bool aligned, F&& f) {
+  if (choose_plain_team<T>(C, aligned, f)) return;
+  constexpr int P = kPack<T>;
+  const Index n = C / P;
+  if (n <= 288) f(RowForm<32, P, 9>{}, unsigned(kRowBlock));
+  else if (n <= 4 * 256) f(RowForm<0, P, 4>{}, row_threads(n, 4));
+  else f(RowForm<0, P, 0>{}, 256u);
 }
 
 }  // namespace fg::inline FRAMEGRAD_ABI::cuda

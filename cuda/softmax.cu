@@ -13,9 +13,9 @@ namespace fg::inline FRAMEGRAD_ABI::cuda {
 
 // grid [ceil(rows / teams a block)], block: whole teams
 template <bool Log, class Form, class T>
-__global__ void __launch_bounds__(kMostRowThreads) softmax_forward(const T* __restrict__ x,  // [rows, C]
-                                                                   T* __restrict__ y,        // [rows, C]
-                                                                   Index rows, int C) {
+__global__ void __launch_bounds__(kFormThreads<Form>, kFormBlocks<Form>) softmax_forward(const T* __restrict__ x,  // [rows, C]
+                                                                                         T* __restrict__ y,        // [rows, C]
+                                                                                         Index rows, int C) {
   constexpr int K = Form::K, P = Form::P, N = Form::N;
   Team<K> team;
   const Index row = Index(blockIdx.x) * (blockDim.x / team.width()) + team.index();
@@ -59,10 +59,10 @@ __global__ void __launch_bounds__(kMostRowThreads) softmax_forward(const T* __re
 
 // grid [ceil(rows / teams a block)], block: whole teams
 template <bool Log, class Form, class T>
-__global__ void __launch_bounds__(kMostRowThreads) softmax_backward(const T* __restrict__ y,  // [rows, C]
-                                                                    const T* __restrict__ g,  // [rows, C]
-                                                                    T* __restrict__ dx,       // [rows, C]
-                                                                    Index rows, int C) {
+__global__ void __launch_bounds__(kFormThreads<Form>, kFormBlocks<Form>) softmax_backward(const T* __restrict__ y,  // [rows, C]
+                                                                                          const T* __restrict__ g,  // [rows, C]
+                                                                                          T* __restrict__ dx,       // [rows, C]
+                                                                                          Index rows, int C) {
   constexpr int K = Form::K, P = Form::P, N = Form::N;
   Team<K> team;
   const Index row = Index(blockIdx.x) * (blockDim.x / team.width()) + team.index();
