@@ -2,24 +2,16 @@
 #include <gtest/gtest.h>
 
 #include <framegrad/models/latent_file.hpp>
-#include <framegrad/models/latent_sources.hpp>
-#include <framegrad/models/text_to_video_run.hpp>
+
+#include "toy_run.hpp"
 
 namespace {
 
 using namespace fg;
 
-RunConfig toy() {
-  RunConfig c;
-  c.dtype = "float";
-  c.model.video.hidden = 32, c.model.video.depth = 2, c.model.video.heads = 2, c.model.video.frames = 4;
-  c.model.video.height = c.model.video.width = 16;
-  c.model.text.width = 32, c.model.text.depth = 1, c.model.text.heads = 2;
-  c.model.words = moving_shapes::vocabulary().words();
-  c.train.batch = 3, c.train.still_batch = 5, c.train.stills_first = 1, c.train.still_share = 0.4, c.train.lr.warmup_steps = 2, c.train.lr.peak = 1e-2, c.train.clip = 1;
-  return c;
-}
-MovingShapesSource shapes(const RunConfig& c) { return {c.model.video.frames, c.model.video.height, c.model.video.width, c.train.seed, 0.5}; }
+using test::shapes;
+
+RunConfig toy() { return test::toy(1e-2); }
 
 std::vector<char> bytes_of(const Params& p) {
   std::vector<char> all;

@@ -1,21 +1,17 @@
 // Whole models on a device: built with the kernels that run on the CPU (cuda/simt), or with those of a GPU.
 //
-// STDiT's numbers of the reference code (specs H.2) through the kernels; training and sampling against the CPU's; a run that changes its device; and
+// STDiT's numbers of the reference code (specs H.2) and TAEF2's through the kernels; training and sampling against the CPU's; a run that changes its device; and
 // what is refused, with its reason.
 #include <gtest/gtest.h>
 
-#include <framegrad/data/moving_shapes.hpp>
-#include <framegrad/diffusion/iddpm.hpp>
-#include <framegrad/models/latent_sources.hpp>
-#include <framegrad/models/text_to_video_run.hpp>
-#include <framegrad/optim/clip.hpp>
-
-#include "../tiny_stdit.hpp"
+#include "../stdit_golden.hpp"
+#include "../taef2_golden.hpp"
+#include "../toy_run.hpp"
 
 namespace {
 
 using namespace fg;
-using test::filled, test::prefix_mask, test::tiny;
+using test::filled, test::shapes, test::tiny;
 
 std::vector<double> values(const AnyTensor& t) {
   const AnyTensor plain = AnyTensor::empty(Dtype::f64, t.sizes());
@@ -84,64 +80,31 @@ TEST_F(OnDevice, ParametersStartEqualAndMove) {
   EXPECT_EQ(there.trainable().size(), here.trainable().size());
 }
 
-// --- STDiT against the reference's numbers
+// --- the references' numbers
 
-struct TinyOnDevice : OnDevice {
-  Params params;
-  std::unique_ptr<Stdit<float>> model;
-  Tensor<float, 1> t = tensor<float, 1>({2}, {7, 900});
-  Tensor<std::int64_t, 2> mask = prefix_mask({5, 9}, 12);
+struct StditOnDevice : OnDevice {
+  std::unique_ptr<test::TinyStdit> tiny_stdit;
   void SetUp() override {
     OnDevice::SetUp();
-    if (IsSkipped()) return;
-    model = std::make_unique<Stdit<float>>(tiny(), params);
-    test::fill_params(params);
-    params.to(device);
+    if (!IsSkipped()) tiny_stdit = std::make_unique<test::TinyStdit>(device);
   }
-  template <int R>
-  Tensor<float, R> there(std::string_view key, const Index (&sizes)[R]) const { return to(filled<float, R>(key, sizes), device); }
 };
+TEST_F(StditOnDevice, Embeddings) { test::expect_reference_embeddings(*tiny_stdit); }
+TEST_F(StditOnDevice, Output) { test::expect_reference_output(*tiny_stdit); }
+TEST_F(StditOnDevice, Loss) { test::expect_reference_loss(*tiny_stdit); }
+TEST_F(StditOnDevice, GradientsAndAStepOfAdamW) { test::expect_reference_training(*tiny_stdit); }
 
-TEST_F(TinyOnDevice, OutputIsTheCpus) {
-  const NoGrad off;
-  const auto x = there<5>("input.x", {2, 4, 4, 8, 8});
-  const auto y = there<4>("input.y", {2, 1, 12, 32});
-  const auto out = to((*model)(x, t, y, mask), kCpu);
-  params.to(kCpu);
-  EXPECT_LE(greatest_difference(out, (*model)(to(x, kCpu), t, to(y, kCpu), mask)), 2e-5);
-}
-
-TEST_F(TinyOnDevice, LossAndGradients) {
-  const auto x0 = there<5>("input.x0", {2, 4, 4, 8, 8}), noise = there<5>("input.eps", {2, 4, 4, 8, 8});
-  const auto y = there<4>("input.y", {2, 1, 12, 32});
-  const auto l = iddpm_loss(linear_schedule(), [&](const Tensor<float, 5>& xt, const Tensor<float, 1>& time) { return (*model)(xt, time, y, mask); }, x0, {7, 900}, noise);
-  const auto mse = to(l.mse.detach(), kCpu), vb = to(l.vb.detach(), kCpu);
-  EXPECT_NEAR(mse(0), 0.673752, 2e-5);
-  EXPECT_NEAR(mse(1), 0.767670, 2e-5);
-  EXPECT_NEAR(vb(0), 0.099373, 2e-5);
-  EXPECT_NEAR(vb(1), 0.010169, 2e-5);
-  backward(l.total);
-  EXPECT_EQ(params.without_grad(), std::vector<std::string>{});
-  EXPECT_NEAR(grad_norm(params), 2.340862, 1e-5 * 2.340862);
-  const std::pair<const char*, double> expected[] = {{"x_embedder.proj.weight", 1.330478e-1},        {"blocks.0.attn.qkv.weight", 1.012462e-1},
-                                                     {"blocks.0.attn_temp.qkv.weight", 1.535622e-1}, {"blocks.1.cross_attn.kv_linear.weight", 9.018414e-2},
-                                                     {"blocks.1.scale_shift_table", 9.057480e-2},    {"final_layer.linear.weight", 2.009727}};
-  for (const auto& [name, norm] : expected) EXPECT_NEAR(global_norm({grad(params.find(name)->value)}), norm, 1e-5 * norm) << name;
-}
+struct Taef2OnDevice : test::Taef2Data {
+  void SetUp() override {
+    if (cuda::device_count() == 0) GTEST_SKIP() << cuda::why_no_device();
+    test::Taef2Data::SetUp();
+  }
+};
+TEST_F(Taef2OnDevice, LossAndGradients) { test::expect_taef2_loss_and_gradients(*expected, cuda_device()); }
 
 // --- training and sampling
 
-RunConfig toy() {
-  RunConfig c;
-  c.dtype = "float";
-  c.model.video.hidden = 32, c.model.video.depth = 2, c.model.video.heads = 2, c.model.video.frames = 4;
-  c.model.video.height = c.model.video.width = 16;
-  c.model.text.width = 32, c.model.text.depth = 1, c.model.text.heads = 2;
-  c.model.words = moving_shapes::vocabulary().words();
-  c.train.batch = 3, c.train.still_batch = 5, c.train.stills_first = 1, c.train.still_share = 0.4, c.train.lr.warmup_steps = 2, c.train.lr.peak = 1e-3, c.train.clip = 1;
-  return c;
-}
-MovingShapesSource shapes(const RunConfig& c) { return {c.model.video.frames, c.model.video.height, c.model.video.width, c.train.seed, 0.5}; }
+RunConfig toy() { return test::toy(1e-3); }
 
 TEST_F(OnDevice, TrainsAsTheCpuDoes) {
   const RunConfig c = toy();
