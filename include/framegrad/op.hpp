@@ -152,7 +152,6 @@ class OpNode final : public Node {
       for (const auto& t : targets)
         if (t.defined()) check_no_nan(t, name(), "backward");
     sink.commit(edges(), targets);
-    release_edges();
   }
 
  private:
@@ -190,6 +189,7 @@ template <class O>
 typename Applied<O>::Result Applied<O>::run(const typename O::Attrs& attrs, typename O::In in) {
   static constexpr std::string_view name = O::name;
   std::vector<AnyTensor> given;
+  given.reserve(4);
   for_each_tensor(in, [&](const auto& t) { given.push_back(t); });
   for (const auto& t : given) check<ShapeError>(t.defined(), name, "an input is undefined");
   const Device device = common_device(given, name);
@@ -242,11 +242,12 @@ typename Applied<O>::Result Applied<O>::run(const typename O::Attrs& attrs, type
   if (record) {
     if constexpr (HasBackward<O>) {
       std::vector<Geometry> seen;
+      seen.reserve(given.size());
       for_each_tensor(in, [&](const auto& t) { seen.push_back(t.geometry()); });
       // A saved output must not hold its own node: it would never be freed.
       const auto node = std::make_shared<OpNode<O>>(attrs, std::move(saved), std::move(seen));
       node->remember(std::move(in));
-      for (const auto& t : given) node->add_edge(t);
+      node->set_edges(given);
       for_each_tensor(out, [&](auto& t) {
         AnyTensor any = t;
         node->add_output(any);

@@ -28,21 +28,21 @@ class GradSink {
       AnyTensor& slot = slot_of(e);
       if (!slot.defined()) {
         // All parts of this base that this node gives: are they disjoint, and do they cover it?
-        std::vector<std::size_t> parts;
+        const auto is_part = [&](std::size_t j) { return edges[j].node == e.node && edges[j].output == e.output; };
         Index covered = 0;
-        bool disjoint = true;
+        bool direct = true;
         for (std::size_t j = i; j < edges.size(); ++j) {
-          if (edges[j].node != e.node || edges[j].output != e.output) continue;
-          for (const std::size_t k : parts) disjoint = disjoint && !may_overlap(edges[k].view, edges[j].view);
-          parts.push_back(j);
+          if (!is_part(j)) continue;
+          direct = direct && seen[j] == edges[j].view;
+          for (std::size_t k = i; k < j && direct; ++k) direct = !(is_part(k) && may_overlap(edges[k].view, edges[j].view));
           covered += edges[j].view.count();
         }
         const OutputInfo& base = e.node->outputs()[e.output];
-        const bool direct = disjoint && std::all_of(parts.begin(), parts.end(), [&](std::size_t j) { return seen[j] == edges[j].view; });
         if (direct) {
           slot = AnyTensor::empty(base.dtype, base.geometry.sizes, base.geometry.strides, base.device);
           if (covered != base.geometry.count()) fill_zero(slot);
-          for (const std::size_t j : parts) targets[j] = part(slot, base, edges[j].view), in_place_[j] = 1;
+          for (std::size_t j = i; j < edges.size(); ++j)
+            if (is_part(j)) targets[j] = part(slot, base, edges[j].view), in_place_[j] = 1;
           continue;
         }
       }
@@ -204,14 +204,16 @@ class BackwardWalk {
         if (!targets && !grads.empty() && grads[0].defined()) finish(static_cast<Leaf&>(*node), grads[0]);
         continue;
       }
-      const std::vector<Edge> edges = node->edges();
+      const std::vector<Edge>& edges = node->edges();
       const bool flows = std::any_of(grads.begin(), grads.end(), [](const AnyTensor& g) { return g.defined(); });
-      if (flows && (!targets || std::any_of(edges.begin(), edges.end(), [&](const Edge& e) { return sink_.wanted(e); }))) {
+      const bool runs = flows && (!targets || std::any_of(edges.begin(), edges.end(), [&](const Edge& e) { return sink_.wanted(e); }));
+      if (runs) {
         const NoGrad off;
         node->backward(grads, sink_);
       }
       for (const Edge& e : edges)
         if (e) ready(e.node);
+      if (runs) node->release_edges();
     }
   }
 

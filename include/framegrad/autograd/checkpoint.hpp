@@ -19,7 +19,7 @@ template <class F, class Y, class... X>
 class CheckpointNode final : public Node {
  public:
   CheckpointNode(F f, const RandomState& random, const X&... x) : Node("checkpoint"), f_(std::move(f)), random_(random), inputs_(X(x.detach())...) {
-    (add_edge(x), ...);
+    set_edges({x...});
     std::apply([&](const X&... saved) { (versions_.push_back(version_of(saved)), ...); }, inputs_);
   }
 
@@ -43,7 +43,6 @@ class CheckpointNode final : public Node {
     for (std::size_t i = 0; i < again.size(); ++i)
       if (again[i].requires_grad() && grad(again[i]).defined())
         sink.add(edges()[i], converted(grad(again[i]), again[i].dtype()));
-    release_edges();
   }
   bool hides_variables() const override { return true; }
 

@@ -69,7 +69,7 @@ class Node : public std::enable_shared_from_this<Node> {
     outputs_.push_back({t.dtype(), t.geometry(), t.device()});
     t.attach(shared_from_this(), std::uint32_t(outputs_.size() - 1));
   }
-  void add_edge(const AnyTensor& t) { edges_.emplace_back(t); }
+  void set_edges(const std::vector<AnyTensor>& inputs) { edges_ = std::vector<Edge>(inputs.begin(), inputs.end()); }
   void release_edges() { edges_.clear(); }
 
  private:

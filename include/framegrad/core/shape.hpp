@@ -112,8 +112,11 @@ struct Geometry {
   /// Axes from the largest stride to the smallest; axes of size 1 keep their place among equals.
   std::array<int, kMaxRank> order() const {
     std::array<int, kMaxRank> axes{};
-    for (int i = 0; i < rank(); ++i) axes[i] = i;
-    std::stable_sort(axes.begin(), axes.begin() + rank(), [&](int a, int b) { return strides[a] > strides[b]; });
+    for (int i = 0; i < rank(); ++i) {  // by insertion: std::stable_sort allocates
+      int at = i;
+      for (; at > 0 && strides[axes[at - 1]] < strides[i]; --at) axes[at] = axes[at - 1];
+      axes[at] = i;
+    }
     return axes;
   }
 
