@@ -436,11 +436,11 @@ TEST(RectifiedFlow, Losses) {
 }
 
 TEST(RectifiedFlow, DetailWeights) {
-  EXPECT_DOUBLE_EQ(detail_weight(1.0), 0.5);
-  EXPECT_DOUBLE_EQ(detail_weight(0.5), 10.5);
-  EXPECT_NEAR(detail_weight(0.2), 40.5, 1e-12);  // both sides of the limit
-  EXPECT_DOUBLE_EQ(detail_weight(0.1), 40.5);
-  EXPECT_DOUBLE_EQ(detail_weight(0.0), 40.5);
+  EXPECT_DOUBLE_EQ(detail_weight(1.0), 1);
+  EXPECT_DOUBLE_EQ(detail_weight(0.5), 4);
+  EXPECT_NEAR(detail_weight(1.0 / 3), 7, 1e-12);  // both sides of the limit
+  EXPECT_DOUBLE_EQ(detail_weight(0.1), 7);
+  EXPECT_DOUBLE_EQ(detail_weight(0.0), 7);
 }
 
 }  // namespace

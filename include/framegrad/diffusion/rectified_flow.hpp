@@ -40,10 +40,10 @@ struct FlowLoss {
   Tensor<T, 0> total;  // its mean; call backward on it
 };
 
-/// Weights of x₀'s loss by which details count, too. Unweighted, nearly all of it comes from times at which nobody can know where a
-/// figure is; what it looks like is decided at less noise, where the loss is a hundredth of that. The signal's share over the
-/// noise's, up to 4, with a little left for t = 1.
-constexpr double detail_weight(double t) { return 0.5 + 10 * ((1 - t) > 4 * t ? 4 : (1 - t) / t); }
+/// Weights of x₀'s loss by which details count, too: from 1 at t = 1, where nobody can know where a figure is, to 7 below t = 1/3. What
+/// it looks like is decided in between, where the loss is a tenth of that and less. With ten times these weights for the signal's
+/// share, the text was hardly learned.
+constexpr double detail_weight(double t) { return 1 + 3 * (1 - t > 2 * t ? 2 : (1 - t) / t); }
 
 struct FlowObjective {
   FlowPrediction prediction = FlowPrediction::velocity;
