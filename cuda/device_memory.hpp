@@ -33,6 +33,7 @@ struct Recorder {
     check<RecordingError>(!on, "recording", "one is under way on this thread");
     from->follow();
     pool = from, on = true;
+    RunningOp::instance().last = {};
   }
   std::vector<Released> end() {
     pool = nullptr, on = false;
@@ -64,7 +65,7 @@ class DeviceMemory {
       r.kept.push_back({p, bytes, device});
     } else {
       use_.used_bytes -= bytes;
-      drop(p, device);
+      drop(p, bytes, device);
     }
     return false;
   }
@@ -95,7 +96,7 @@ class DeviceMemory {
  private:
   /// Memory of the driver; null if it has none.
   virtual void* fresh(Index bytes, int device) = 0;
-  virtual void drop(void* p, int device) = 0;
+  virtual void drop(void* p, Index bytes, int device) = 0;
   /// What else to say where memory is lacking: ", 12 of 80 free", or nothing.
   virtual std::string left() const { return {}; }
 
@@ -111,7 +112,7 @@ class DeviceMemory {
   void drop_unused(std::list<MemoryPool>::iterator pool) {
     const bool none_left = pool->drop_unused([&](void* chunk, Index bytes) {
       use_.used_bytes -= bytes;
-      drop(chunk, pool->device());
+      drop(chunk, bytes, pool->device());
     });
     if (none_left) pools_.erase(pool);
   }

@@ -27,7 +27,7 @@ class DriverMemory final : public DeviceMemory {
     cudaGetLastError();
     return nullptr;
   }
-  void drop(void* p, int device) override {
+  void drop(void* p, Index, int device) override {
     const DeviceScope scope(device);
     cudaFreeAsync(p, stream_of(device));  // no check: a destructor calls this, and an earlier error has been thrown where it arose
   }
@@ -226,6 +226,7 @@ Graph* end_recording() {
   auto* const graph = new Graph{stream, nullptr, Recorder::of_this_thread().end()};
   if (error == cudaSuccess) error = cudaGraphInstantiate(&graph->exec, recorded, 0);
   if (recorded) cudaGraphDestroy(recorded);
+  if (error == cudaSuccess) error = cudaGraphUpload(graph->exec, stream);  // what it lacks shows here, and not at the first replay
   if (error == cudaSuccess) return graph;
   cudaGetLastError();
   close_graph(graph);

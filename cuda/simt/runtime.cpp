@@ -1,7 +1,7 @@
 // The runtime of core/backend.hpp where the kernels run on the CPU: a device is a part of host memory, a stream runs at once.
 //
-// Fresh memory is filled with ones (NaN in every floating type), so that what a kernel forgot to write is seen; so is memory that comes from a pool or
-// goes back to it, each time a graph runs. FRAMEGRAD_SIMT_DEVICES sets the number of devices (1); 0 shows what a program does without any.
+// Memory is filled with ones (NaN in every floating type) when it is given and when it goes back, so that what a kernel forgot to write is seen, and what
+// is read too late; a pool's each time that a graph runs. FRAMEGRAD_SIMT_DEVICES sets the number of devices (1); 0 shows what a program does without any.
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -23,8 +23,9 @@ class HostMemory final : public DeviceMemory {
     if (p) simt::memory().add(p, std::size_t(bytes));
     return p;
   }
-  void drop(void* p, int) override {
+  void drop(void* p, Index bytes, int) override {
     simt::memory().remove(p);
+    std::memset(p, 0xff, std::size_t(bytes));
     std::free(p);
   }
 };

@@ -58,7 +58,7 @@ class Recorded {
     return checked(f_(on_device(in, params_.device())));
   }
 
-  /// Why a function that should be recorded runs op by op: the message of a RecordingError. Empty if it doesn't.
+  /// Why a function that should be recorded runs op by op: the message of the DeviceError that ended it. Empty if it doesn't.
   const std::string& why_not() const { return why_not_; }
   Index recordings() const { return Index(recordings_.size()); }
 
@@ -145,10 +145,11 @@ class Recorded {
       RecordingScope scope(*pool_);
       r.out = f_(r.in);
       r.replay = scope.end();
-    } catch (const RecordingError& e) {
+    } catch (const DeviceError& e) {  // a RecordingError, or a library's own refusal
       why_not_ = e.what();
       on_ = false;
       recordings_.clear();
+      pool_.reset();
       return nullptr;
     }
     return &recordings_.emplace_back(std::move(r));
