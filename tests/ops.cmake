@@ -2,6 +2,9 @@
 # Each is up to three tests: ops_<case> for the CPU's code, simt_<case> for the kernels run on the CPU, and gpu_<case>, a program of its own, for
 # the kernels on a GPU, which is built where there is one and skipped elsewhere.
 set(tested framegrad::simt)
+if(FRAMEGRAD_DETECTORS)
+  set(tested framegrad_simt_checked)
+endif()
 if(FRAMEGRAD_SANITIZE)
   set(tested framegrad::framegrad)  # a sanitizer doesn't follow the kernels' fibers; they have detectors of their own
 endif()
