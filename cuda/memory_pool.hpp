@@ -24,7 +24,7 @@ class MemoryPool {
   /// A piece, aligned to 256. fresh(bytes) gives a chunk or throws. Throws RecordingError where a run doesn't do what the planned one did.
   template <class F>
   void* take(Index bytes, F&& fresh) {
-    const Index size = bytes > 0 ? (bytes + 255) / 256 * 256 : 256;
+    const Index size = (bytes + 256) / 256 * 256;  // one unused byte at least: simt's detectors see who runs out of a piece
     char* p = nullptr;
     if (following_) {
       check<RecordingError>(next_ < plan_.size() && plan_[next_].first == size, "recording", bytes, " bytes are asked for, in the run before it ",

@@ -19,9 +19,7 @@ namespace {
 
 class HostMemory final : public DeviceMemory {
   void* fresh(Index bytes, int) override {
-    void* p = std::aligned_alloc(256, std::size_t(bytes + 256) / 256 * 256);
-    if (p) simt::memory().add(p, std::size_t(bytes));
-    return p;
+    return std::aligned_alloc(256, std::size_t(bytes + 256) / 256 * 256);
   }
   void drop(void* p, Index bytes, int) override {
     simt::memory().remove(p);
@@ -51,9 +49,6 @@ int& current() {
   thread_local int device = 0;
   return device;
 }
-void fill_with_ones(void* p, Index bytes) {
-  simt::queue([=] { std::memset(p, 0xff, std::size_t(bytes)); });
-}
 
 }  // namespace
 
@@ -79,11 +74,18 @@ void check_call(int error, const char* what) { check<DeviceError>(error == 0, "c
 
 void* allocate(Index bytes, int device) {
   void* p = memory_of(device).allocate(bytes, device);
-  fill_with_ones(p, bytes);
+  simt::queue([=] {
+    simt::memory().add(p, std::size_t(bytes));
+    std::memset(p, 0xff, std::size_t(bytes));
+  });
   return p;
 }
 void release(void* p, Index bytes, int device) {
-  if (memory_of(device).release(p, bytes, device)) fill_with_ones(p, bytes);
+  if (!memory_of(device).release(p, bytes, device)) return;
+  simt::queue([=] {
+    simt::memory().remove(p);
+    std::memset(p, 0xff, std::size_t(bytes));
+  });
 }
 MemoryUse memory_use(int device) { return memory_of(device).use(); }
 void reset_peak(int device) { memory_of(device).reset_peak(); }
