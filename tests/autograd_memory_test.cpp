@@ -119,6 +119,26 @@ TEST(Meta, ForecastsThePeakOfAttention) {
   EXPECT_NEAR(double(forecast), double(real), kSmall);
 }
 
+TEST(KeptMemory, CountsEachPieceOnceForTheFirstOpThatKeepsIt) {
+  auto& kept = KeptMemory::instance();
+  constexpr Index kBytes = 1024 * 4;
+  const auto x = variable(empty<float>({1024}, kMeta)), w = variable(empty<float>({1024}, kMeta));
+  kept.start();
+  kept.leave_out(w);
+  const auto y = tanh(x);         // keeps y
+  const auto z = y * w;           // keeps y, which tanh has, and w, which stays anyway
+  const auto loss = sum(exp(z));  // exp keeps its output, sum nothing
+  const auto ops = kept.ops;
+  kept.stop();
+  EXPECT_EQ(ops.at("tanh").bytes, kBytes);
+  EXPECT_EQ(ops.at("mul").calls, 1);
+  EXPECT_EQ(ops.at("mul").bytes, 0);
+  EXPECT_EQ(ops.at("exp").bytes, kBytes);
+  EXPECT_EQ(ops.at("sum").bytes, 0);
+  tanh(x);
+  EXPECT_EQ(kept.ops.at("tanh").calls, 1) << "counted while off";
+}
+
 TEST(Meta, ASeedThatNobodyElseHoldsIsNotCopied) {
   auto& meta = MetaMemory::instance();
   constexpr Index kBytes = 4 << 20;

@@ -30,6 +30,7 @@ std::unique_ptr<Model> open_model(const std::string& path, fg::Device device = f
 /// What a step of training takes: memory and FLOPs by running it on tensors without memory, time by the speed of one layer now.
 struct Forecast {
   double parameters = 0, memory_bytes = 0, step_flops = 0, step_s = 0;
+  std::vector<std::pair<std::string, fg::KeptMemory::Op>> kept;  // by the ops of a batch of films for backward, the most first
 };
 Forecast forecast(const fg::RunConfig& c);
 

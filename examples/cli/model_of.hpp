@@ -61,8 +61,13 @@ Forecast forecast_as(const fg::RunConfig& c) {
     const fg::Tensor<float, 5> x0(x);
     memory.peak_bytes = memory.used_bytes;
     fg::FlopCount::instance() = {};
+    auto& kept = fg::KeptMemory::instance();
+    kept.start();
+    for (const auto& s : model.params().slots()) kept.leave_out(s->value);
     const auto text = model.condition(std::vector<std::string>(std::size_t(B), c.model.words.at(0)));
     const auto l = fg::flow_loss([&](const auto& xt, const auto& t) { return model(xt, t, text); }, x0, std::vector<double>(std::size_t(B), 0.5), x0, {c.model.prediction, {}});
+    f.kept.assign(kept.ops.begin(), kept.ops.end());
+    kept.stop();
     fg::backward(l.total);
     model.params().zero_grad();
     const double share = still ? c.train.still_share : 1 - c.train.still_share;
@@ -70,6 +75,7 @@ Forecast forecast_as(const fg::RunConfig& c) {
     // Masters, moments and average stay beside the weights: 16 bytes each.
     f.memory_bytes = std::max(f.memory_bytes, double(memory.peak_bytes) + 16 * f.parameters);
   }
+  std::stable_sort(f.kept.begin(), f.kept.end(), [](const auto& a, const auto& b) { return a.second.bytes > b.second.bytes; });
   f.step_s = 1.5 * f.step_flops / layer_speed<Scalar>(v.hidden);  // norms, attention and the optimizer take about a third
   return f;
 }

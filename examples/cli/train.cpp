@@ -12,7 +12,7 @@ namespace {
 struct Options {
   std::string config, run, init, device = "cpu", graphs = "on";
   std::vector<std::string> set;
-  bool forecast_only = false;
+  bool forecast_only = false, ops = false;
 };
 
 /// "train.lr=1e-3" into the JSON; the value is JSON, or a word.
@@ -48,6 +48,17 @@ std::unique_ptr<fg::LatentSource> open_source(fg::RunConfig& c) {
   return std::make_unique<fg::StoredSource>(file.latents * (1 / file.scale), file.captions, c.train.seed, v.patch_t);
 }
 
+void print_kept(const Forecast& f) {
+  std::printf("kept for backward, in a batch of films:\n");
+  Index all = 0;
+  for (const auto& [name, op] : f.kept) {
+    if (op.bytes == 0) continue;
+    std::printf("  %-24s %5ld calls  %s\n", name.c_str(), long(op.calls), size_text(double(op.bytes)).c_str());
+    all += op.bytes;
+  }
+  std::printf("  %-24s              %s\n", "in all", size_text(double(all)).c_str());
+}
+
 void run_train(const Options& o) {
   const fg::Device device = fg::cuda::device_named(o.device);
   const bool exists = std::filesystem::exists(o.run + "/config.json");
@@ -60,6 +71,7 @@ void run_train(const Options& o) {
   const Forecast f = forecast(c);
   std::printf("%.2f M parameters in %s; a step takes about %.1f GFLOP and %.2f s, all %ld of them %s; memory about %s\n", f.parameters / 1e6, c.dtype.c_str(), f.step_flops / 1e9,
               f.step_s, long(c.train.steps), duration(f.step_s * double(c.train.steps)).c_str(), size_text(f.memory_bytes).c_str());
+  if (o.ops) print_kept(f);
   if (o.forecast_only) return;
   if (!exists) fg::RunFolder::create(o.run, fg::to_json(c));
   else if (!o.set.empty()) fg::write_json(o.run + "/config.json", fg::to_json(c));
@@ -78,6 +90,7 @@ void add_train(CLI::App& app) {
   c->add_option("--device", o->device, "cpu, cuda, or cuda:<number>; a run may change it from start to start")->capture_default_str();
   c->add_option("--graphs", o->graphs, "on a GPU: on records a step's launches once and queues them together; off queues one after the other")->capture_default_str()->check(CLI::IsMember({"on", "off"}));
   c->add_flag("--forecast", o->forecast_only, "print memory, work and time that a training takes, and stop");
+  c->add_flag("--ops", o->ops, "with --forecast: what each op keeps for backward")->needs("--forecast");
   c->footer("Ctrl-C saves and leaves. Every setting with its default stands in the run folder's config.json.");
   c->callback([o] { run_train(*o); });
 }

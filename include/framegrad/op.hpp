@@ -244,6 +244,11 @@ typename Applied<O>::Result Applied<O>::run(const typename O::Attrs& attrs, type
       std::vector<Geometry> seen;
       seen.reserve(given.size());
       for_each_tensor(in, [&](const auto& t) { seen.push_back(t.geometry()); });
+      if (KeptMemory::instance().on) {
+        std::vector<AnyTensor> kept;
+        for_each_tensor(saved, [&](const auto& t) { kept.push_back(t); });
+        KeptMemory::instance().add(name, kept);
+      }
       // A saved output must not hold its own node: it would never be freed.
       const auto node = std::make_shared<OpNode<O>>(attrs, std::move(saved), std::move(seen));
       node->remember(std::move(in));

@@ -8,7 +8,9 @@
 #include <cmath>
 #include <fstream>
 #include <iomanip>
+#include <map>
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -85,6 +87,31 @@ struct FlopCount {
     static thread_local FlopCount c;
     return c;
   }
+};
+
+/// What this thread's ops keep for backward, while on. A piece of memory that several ops share counts once, for the first of them.
+struct KeptMemory {
+  struct Op { Index calls = 0, bytes = 0; };
+  bool on = false;
+  std::map<std::string, Op, std::less<>> ops;
+
+  static KeptMemory& instance() {
+    static thread_local KeptMemory m;
+    return m;
+  }
+  void start() { on = true, ops.clear(), seen_.clear(); }
+  void stop() { on = false, seen_.clear(); }
+  /// Memory that stays anyway, such as a parameter's.
+  void leave_out(const AnyTensor& t) { seen_.insert(t.storage().get()); }
+  void add(std::string_view op, const std::vector<AnyTensor>& saved) {
+    Op& o = ops.try_emplace(std::string(op)).first->second;
+    ++o.calls;
+    for (const AnyTensor& t : saved)
+      if (t.allocated() && seen_.insert(t.storage().get()).second) o.bytes += t.storage()->bytes();
+  }
+
+ private:
+  std::unordered_set<const Storage*> seen_;
 };
 
 namespace detail {
