@@ -98,12 +98,12 @@ class DeviceMemory {
   virtual void* fresh(Index bytes, int device) = 0;
   virtual void drop(void* p, Index bytes, int device) = 0;
   /// What else to say where memory is lacking: ", 12 of 80 free", or nothing.
-  virtual std::string left() const { return {}; }
+  virtual std::string left(int) const { return {}; }
 
   void* held(Index bytes, int device) {
     void* p = limit_ == 0 || use_.used_bytes + bytes <= limit_ ? fresh(bytes, device) : nullptr;
     if (!p)
-      throw OutOfMemory(text(RunningOp::instance().str(), "allocate: ", bytes, " bytes asked on cuda:", device, ", ", use_.used_bytes, " in use", left(),
+      throw OutOfMemory(text(RunningOp::instance().str(), "allocate: ", bytes, " bytes asked on cuda:", device, ", ", use_.used_bytes, " in use", left(device),
                              limit_ > 0 ? text(", limit ", limit_) : std::string(), "; a smaller batch, checkpointing (checkpoint_blocks) or bf16 needs less"));
     use_.used_bytes += bytes;
     use_.peak_bytes = std::max(use_.peak_bytes, use_.used_bytes);

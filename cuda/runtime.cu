@@ -31,7 +31,8 @@ class DriverMemory final : public DeviceMemory {
     const DeviceScope scope(device);
     cudaFreeAsync(p, stream_of(device));  // no check: a destructor calls this, and an earlier error has been thrown where it arose
   }
-  std::string left() const override {
+  std::string left(int device) const override {
+    const DeviceScope scope(device);
     std::size_t free = 0, total = 0;
     cudaMemGetInfo(&free, &total);
     return text(", ", Index(free), " of ", Index(total), " free");

@@ -5,6 +5,9 @@
 //
 // Stills are films as short as a patch, mostly of one frame: they cost a small share of a film, and teach what things look like. A run
 // may begin with stills alone, and keep a share of them.
+//
+// On a GPU a batch's forward and backward are one recorded function for films and one for stills (nn/recorded.hpp); the gradients' norm and the
+// optimizer run beside it.
 #pragma once
 
 #include <algorithm>

@@ -108,10 +108,21 @@ TEST_F(Functions, ANumberIsPartOfTheRecording) {
   for (factor = 2; factor < 5; ++factor) EXPECT_EQ(values(recorded({x}).y), values(x * 2.0));
 }
 
-TEST_F(Functions, BelongsToItsThread) {
+TEST_F(Functions, ThreadsRecordForThemselves) {
   Graphed recorded(f(), params);
-  recorded({numbers(5, 24, 1)});
-  std::thread([&] { EXPECT_THROW(recorded({numbers(5, 24, 1)}), DeviceError); }).join();
+  const auto x = numbers(5, 24, 1);
+  const auto here = values(recorded({x}).y);
+  std::vector<double> there;
+  std::thread([&] { there = values(recorded({x}).y); }).join();
+  EXPECT_EQ(there, here);
+  EXPECT_EQ(runs, 4);
+  EXPECT_EQ(recorded.recordings(), 1);
+
+  const Pool pool(device);
+  { const TrialRun trial(pool); }
+  RecordingScope scope(pool);
+  const Replay empty = scope.end();
+  std::thread([&] { EXPECT_THROW(empty(), DeviceError); }).join();
 }
 
 TEST_F(Functions, WhatAnOpThrowsComesOut) {

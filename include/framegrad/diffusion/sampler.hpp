@@ -17,7 +17,7 @@ namespace fg::inline FRAMEGRAD_ABI {
 /// Thrown by a sampler that was asked to stop.
 struct Cancelled : Error { using Error::Error; };
 
-/// Called between steps, each if set.
+/// Called between steps, and `note` after the last, each if set.
 template <class T, int R>
 struct SamplerHooks {
   std::function<void(Index done, Index steps)> progress = {};

@@ -13,10 +13,11 @@
 // and why_not() says what it was. Outputs carry no graph; their memory is written again by the next call with inputs of these sizes.
 //
 // Recordings share their memory, but for inputs and outputs. They are made anew when a parameter's memory has been exchanged (moved, averaged,
-// frozen). There are at most kMostRecordings, for as many sizes; inputs of further sizes run op by op.
+// frozen), and on another thread. There are at most kMostRecordings, for as many sizes; inputs of further sizes run op by op.
 #pragma once
 
 #include <optional>
+#include <thread>
 
 #include <framegrad/core/fields.hpp>
 #include <framegrad/core/recording.hpp>
@@ -48,7 +49,7 @@ class Recorded {
     if constexpr (kWithCuda)
       if (on_ && params_.device().kind == Device::Kind::cuda && !TrialRun::under_way() && !cuda::is_recording()) {
         const cuda::DeviceScope scope(params_.device().index);
-        note_parameters();
+        forget_what_moved();
         if (const Recording* r = recording_of(in)) {
           take(in, r->in);
           r->replay();
@@ -115,12 +116,13 @@ class Recorded {
     });
   }
 
-  void note_parameters() {
+  /// Recordings of other parameters than there are now, or of another thread's stream.
+  void forget_what_moved() {
     std::vector<Place> now;
     for (const auto& slot : params_.slots()) now.push_back({slot->value.storage(), slot->value.node()});
-    if (now == places_) return;
+    if (now == places_ && thread_ == std::this_thread::get_id()) return;
     recordings_.clear();
-    places_ = std::move(now);
+    places_ = std::move(now), thread_ = std::this_thread::get_id();
   }
 
   /// Null where there is none and can be none.
@@ -162,6 +164,7 @@ class Recorded {
   std::optional<Pool> pool_;
   std::vector<Recording> recordings_;
   std::vector<Place> places_;
+  std::thread::id thread_;
 };
 
 }  // namespace fg::inline FRAMEGRAD_ABI
