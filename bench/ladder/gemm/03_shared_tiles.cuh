@@ -1,7 +1,7 @@
 // gemm, step 3: a block fetches a tile once and shares it.
 //
 // The 1024 threads of a block need 32 rows of A and 32 columns of B, and each number of them 32 times. They copy a square of each into shared
-// memory, multiply the squares, and move on along k. Memory is asked for a 32nd of what it was.
+// memory, multiply the squares, and move on along k. Memory is asked for a sixteenth of what it was.
 //
 // What bounds it now is shared memory itself. A multiply-add of a warp reads twice from it, one pass each; a multiprocessor serves one pass a
 // cycle and could do four multiply-adds: an eighth of what the multipliers could do is the best that this can reach.

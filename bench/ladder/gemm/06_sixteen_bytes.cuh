@@ -20,21 +20,19 @@ inline constexpr int kRun = 4, kRuns = kOwn / kRun;  // the thread's columns: ru
 __device__ __forceinline__ void multiply_tiles(float (&sum)[kOwn][kRuns][kRun], const float (&left)[kTile][kDepth], const float (&right)[kDepth][kTile], int x, int y) {
 #pragma unroll 1  // 256 multiply-adds a turn are enough; more would fetch ahead into registers that there aren't
   for (int k = 0; k < kDepth; k += kRun) {
-    Four r[kRun][kRuns];
+    Four l[kOwn];
+#pragma unroll
+    for (int i = 0; i < kOwn; ++i) l[i] = load4(&left[y + kSide * i][k]);
 #pragma unroll
     for (int e = 0; e < kRun; ++e)
 #pragma unroll
-      for (int j = 0; j < kRuns; ++j) r[e][j] = load4(&right[k + e][(x + kSide * j) * kRun]);
+      for (int j = 0; j < kRuns; ++j) {
+        const Four r = load4(&right[k + e][(x + kSide * j) * kRun]);
 #pragma unroll
-    for (int i = 0; i < kOwn; ++i) {
-      const auto l = load4(&left[y + kSide * i][k]);
+        for (int i = 0; i < kOwn; ++i)
 #pragma unroll
-      for (int e = 0; e < kRun; ++e)
-#pragma unroll
-        for (int j = 0; j < kRuns; ++j)
-#pragma unroll
-          for (int n = 0; n < kRun; ++n) sum[i][j][n] += l.v[e] * r[e][j].v[n];
-    }
+          for (int n = 0; n < kRun; ++n) sum[i][j][n] += l[i].v[e] * r.v[n];
+      }
   }
 }
 

@@ -4,7 +4,7 @@
 // the block. It comes together in shared memory, as a tree: half of the threads add the other half's numbers to theirs, then a quarter …,
 // each time behind a barrier.
 //
-// Nine barriers a sum, two sums a row, and most threads idle in most of them: for a row of a thousand numbers, four a thread, that is
+// Ten barriers a sum, two sums a row, and most threads idle in most of them: for a row of a thousand numbers, four a thread, that is
 // more waiting than work.
 #pragma once
 
