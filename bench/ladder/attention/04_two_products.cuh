@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(kThreads) attend(const float* __restrict__ q, 
   Four o[kOwn] = {};       // of those rows, columns 4·column …
   for (int i = 0; i < kOwn; ++i) m[i] = -INFINITY, l[i] = 0.0f;
   for (int key0 = 0; key0 < keys; key0 += kTile) {
-    __syncthreads();  // all have done with the tiles
+    __syncthreads();  // all have done with the tiles, P's too
     copy_rows(tiles.k, k, key0, keys, 1.0f);
     copy_rows(tiles.v, v, key0, keys, 1.0f);
     __syncthreads();  // they are full
@@ -82,7 +82,6 @@ __global__ void __launch_bounds__(kThreads) attend(const float* __restrict__ q, 
       }
     }
 
-    __syncwarp();  // the warp's lanes have read their rows of P
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
       float top = m[i], sum = 0.0f;
@@ -103,7 +102,7 @@ __global__ void __launch_bounds__(kThreads) attend(const float* __restrict__ q, 
       l[i] = l[i] * shrink + sum;  // of this lane's keys: all 16 lanes' come together at the end
       for (float& x : o[i].v) x *= shrink;
     }
-    __syncwarp();
+    __syncwarp();  // the warp's rows of P are written
 
     for (int key = 0; key < kTile; key += 4) {
       Four right[4];

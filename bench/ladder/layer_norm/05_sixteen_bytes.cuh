@@ -1,7 +1,7 @@
 // layer_norm, step 5: 16 bytes a load.
 //
-// A lane takes four neighbours at once, a warp 512 bytes: the same bytes by a quarter of the instructions, and more of them under way for
-// each one. That is what keeps a memory busy whose answers take a microsecond; with it the kernel is bound by the bytes that it must move, x in and y out.
+// A lane takes four neighbours at once, a warp 512 bytes: the same bytes by a quarter of the instructions, and more of them under way for each one. A
+// memory whose answers take most of a microsecond is kept busy by what is under way; what is left to wait for are the bytes that must move, x in and y out.
 //
 // From here on: cuda/layer_norm.cuh is this kernel for bf16 and half too, for rows of any length (a quarter warp, a warp or a block owns one), with the
 // gradient beside it.
