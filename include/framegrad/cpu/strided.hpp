@@ -42,14 +42,19 @@ void for_each_run(const Pairing& p, double cost_an_item, F&& f) {
   const int inner = p.sizes.rank() - 1;
   const Index n = p.sizes[inner], runs = n == 0 ? 0 : p.sizes.count() / n;
   parallel_for(runs, cost_an_item * double(n), [&](Range r) {
+    Index at[kMaxRank], rest = r.begin, d = 0, s = 0;
+    for (int a = inner - 1; a >= 0; --a) {
+      at[a] = rest % p.sizes[a];
+      rest /= p.sizes[a];
+      d += at[a] * p.dst[a], s += at[a] * p.src[a];
+    }
     for (Index run = r.begin; run < r.end; ++run) {
-      Index rest = run, d = 0, s = 0;
-      for (int a = inner - 1; a >= 0; --a) {
-        const Index i = rest % p.sizes[a];
-        rest /= p.sizes[a];
-        d += i * p.dst[a], s += i * p.src[a];
-      }
       f(d, s);
+      for (int a = inner - 1; a >= 0; --a) {  // a division for each axis and run would cost more than a short run itself
+        d += p.dst[a], s += p.src[a];
+        if (++at[a] < p.sizes[a]) break;
+        d -= at[a] * p.dst[a], s -= at[a] * p.src[a], at[a] = 0;
+      }
     }
   });
 }
