@@ -203,7 +203,8 @@ const std::vector<Case>& cases() {
       {2, 1, 2, 66, 9, 8, kQueryOnly},
       {2, 2, 2, 70, 40, 33, kAll, kSquare},                  // bias and mask; a query that sees nothing
       {2, 1, 3, 129, 200, 17, kNone, kKeyOnly},
-      {1, 2, 1, 40, 30, 7, kSquare, kAll}};
+      {1, 2, 1, 40, 30, 7, kSquare, kAll},
+      {1, 1, 1, 290, 310, 33, kNone, kKeyOnly}};             // more than a block of the tiles' in both
   return all;
 }
 

@@ -16,10 +16,35 @@
 
 #include <framegrad/core/parallel.hpp>
 #include <framegrad/cpu/attention_amx.hpp>
-#include <framegrad/cpu/attention_backward.hpp>
+#include <framegrad/cpu/attention_amx_backward.hpp>
 #include <framegrad/cpu/attention_forward.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cpu {
+
+namespace attention {
+
+struct OnAny {
+  template <class K, class... A> static void run(const A&... a) { dispatch<K>(a...); }
+};
+#if defined(__x86_64__)
+struct OnWidest {
+  template <class K, class... A> static void run(const A&... a) { run64<K>(a...); }
+};
+#endif
+
+/// dq, dk, dv of a sequence in about `ns`.
+template <template <class, int> class Blocks, class On, class T>
+void backward_by(const BackwardProblem<T>& p, double ns) {
+  const Index query_blocks = p.query_blocks(Blocks<T, 64>::kQueries), key_blocks = p.key_blocks(Blocks<T, 64>::kKeys), n = p.sequences();
+  const bool queries = p.dq.data, keys = p.dk.data || p.dv.data;
+  if (queries && keys && p.whole_sequences(threads(), query_blocks * key_blocks)) {
+    return parallel_for(n, ns, [&](Range r) { On::template run<BackwardSequences<Blocks>>(r, p); });
+  }
+  if (queries) parallel_for(n * query_blocks, ns / double(query_blocks), [&](Range r) { On::template run<BackwardQueries<Blocks>>(r, p); });
+  if (keys) parallel_for(n * key_blocks, ns / double(key_blocks), [&](Range r) { On::template run<BackwardKeys<Blocks>>(r, p); });
+}
+
+}  // namespace attention
 
 /// q, k, v → out, and lse [outer, inner, heads, queries] unless it is null.
 template <class T>
@@ -29,7 +54,7 @@ void attention_forward(const AttentionShape& shape, const AttentionMask& mask, c
   const attention::ForwardProblem<T> p{{shape, mask, bias, q, k, v}, out, lse};
 #if defined(__x86_64__)
   if constexpr (std::is_same_v<T, bf16>) {
-    if (isa() == Isa::amx && attention::ForwardAmx::serves(shape)) {
+    if (isa() == Isa::amx && attention::served_by_tiles(shape)) {
       return parallel_for(p.forward_items(), p.item_ns() / 4, [&](Range items) { run64<attention::ForwardAmx>(items, p); });
     }
   }
@@ -46,12 +71,13 @@ void attention_backward(const AttentionShape& shape, const AttentionMask& mask, 
                         AttentionView<T> dv, T* dbias = nullptr) {
   using namespace attention;
   const BackwardProblem<T> p{{shape, mask, bias, q, k, v}, out, dout, lse, dq, dk, dv, dbias};
-  if (dq.data && (dk.data || dv.data) && p.whole_sequences(threads())) {
-    parallel_for(p.sequences(), p.sequence_ns(), [&](Range r) { dispatch<BackwardSequences<T>>(r, p); });
-  } else {
-    if (dq.data) parallel_for(p.query_items(), p.sequence_ns() / p.query_blocks(), [&](Range r) { dispatch<BackwardQueries<T>>(r, p); });
-    if (dk.data || dv.data) parallel_for(p.key_items(), p.sequence_ns() / p.key_blocks(), [&](Range r) { dispatch<BackwardKeys<T>>(r, p); });
-  }
+#if defined(__x86_64__)
+  if constexpr (std::is_same_v<T, bf16>) {
+    if (isa() == Isa::amx && served_by_tiles(shape)) backward_by<AmxBlocks, OnWidest>(p, p.sequence_ns() / 8);
+    else backward_by<FmaBlocks, OnAny>(p, p.sequence_ns());
+  } else
+#endif
+    backward_by<FmaBlocks, OnAny>(p, p.sequence_ns());
   if (dbias) parallel_for(p.bias_items(), p.bias_item_ns(), [&](Range r) { dispatch<BackwardBias<T>>(r, p); });
 }
 

@@ -100,10 +100,10 @@ struct ScaleColumns {
   }
 };
 
-struct ForwardAmx {
-  /// Tiles of 32 keys and 32 queries: below that they would be padding.
-  static bool serves(const AttentionShape& s) { return s.queries >= 32 && s.keys >= 32; }
+/// Tiles of 32 keys and 32 queries: below that they would be padding.
+inline bool served_by_tiles(const AttentionShape& s) { return s.queries >= 32 && s.keys >= 32; }
 
+struct ForwardAmx {
   /// One sequence's keys as they are, values across, padded with zeros to whole tiles.
   struct Sides {
     bf16 *keys, *values;   // [keys, tiled_D], and for each block of keys [tiled_D, kKeys]
@@ -150,6 +150,7 @@ struct ForwardAmx {
     const P scores{scratch.take<float>(square), kKeys}, added{p.adds() ? scratch.take<float>(square) : nullptr, kKeys};
     const Running<float> running{scratch.take<float>(kQueries), scratch.take<float>(kQueries), scratch.take<float>(kQueries)};
 
+    amx_begin();
     Index packed = -1;  // the sequence in `sides`
     for (Index item = items.begin; item < items.end; ++item) {
       const Sequence s = p.sequence(item / blocks);
@@ -187,6 +188,7 @@ struct ForwardAmx {
         });
       }
     }
+    amx_end();
   }
 };
 

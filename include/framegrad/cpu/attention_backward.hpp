@@ -37,19 +37,23 @@ struct Probabilities {
   }
 };
 
-/// The scratch of a thread, and the blocks packed into it.
+/// The scratch of a thread, and the blocks packed into it. What Backward… ask of `Blocks`:
+///   kQueries, kKeys                the lengths of blocks
+///   Blocks(problem, dq_rows)       room for dQ of so many queries
+///   take_queries, take_keys, meet, add_dv, add_dk, add_dq, write_keys, write_queries
 template <class T, int B>
-class Pair {
+class FmaBlocks {
  public:
+  static constexpr Index kQueries = attention::kQueries, kKeys = attention::kKeys;
   using A = accum_t<T>;
   using Tl = Tiling<A, B>;
   using V = typename Tl::V;
   using P = Panels<A>;
 
-  FRAMEGRAD_INLINE Pair(const BackwardProblem<T>& p, Index dq_rows)
+  FRAMEGRAD_INLINE FmaBlocks(const BackwardProblem<T>& p, Index dq_rows_)
       : p_(p), D_(p.shape.head_dim), queries_(round_up(p.shape.queries < kQueries ? p.shape.queries : kQueries, Tl::kPad)),
         keys_(round_up(p.shape.keys < kKeys ? p.shape.keys : kKeys, Tl::R)) {
-    const Index across = P::template size<Tl>(D_, queries_), by_query = P::template size<Tl>(queries_, D_),
+    const Index dq_rows = round_up(dq_rows_, Tl::kPad), across = P::template size<Tl>(D_, queries_), by_query = P::template size<Tl>(queries_, D_),
                 by_key = P::template size<Tl>(keys_, D_), square = P::template size<Tl>(keys_, queries_),
                 dq_size = P::template size<Tl>(dq_rows, D_);
     const auto bytes = [](Index n) { return Scratch::bytes_of<A>(n); };
@@ -57,18 +61,18 @@ class Pair {
     qt_ = {m.take<A>(across), D_}, gt_ = {m.take<A>(across), D_};
     q_ = {m.take<A>(by_query), queries_}, g_ = {m.take<A>(by_query), queries_};
     k_ = {m.take<A>(by_key), keys_}, v_ = {m.take<A>(by_key), keys_};
-    dk = {m.take<A>(by_key), keys_}, dv = {m.take<A>(by_key), keys_};
+    dk_ = {m.take<A>(by_key), keys_}, dv_ = {m.take<A>(by_key), keys_};
     prob_ = {m.take<A>(square), keys_}, ds = {m.take<A>(square), keys_}, added_ = {m.take<A>(square), keys_};
     total = {m.take<A>(square), keys_};
     lse_ = m.take<A>(queries_), delta_ = m.take<A>(queries_);
-    dq = {m.take<A>(dq_size), dq_rows};
+    dq_ = {m.take<A>(dq_size), dq_rows};
   }
 
   /// Queries from q0 on, with their g, δ and lse. `rows`: dK or dV is wanted.
   FRAMEGRAD_INLINE void take_queries(Index sequence, Index q0, bool rows) {
     const Sequence s = p_.sequence(sequence);
     const A scale = A(p_.shape.scale);
-    b.q0 = q0, b.queries = p_.query_count(q0), padded_ = round_up(b.queries, Tl::kPad);
+    b.q0 = q0, b.queries = p_.query_count(q0, kQueries), padded_ = round_up(b.queries, Tl::kPad);
     const T *q = row(p_.q, s, q0), *g = row(p_.dout, s, q0), *out = row(p_.out, s, q0);
     call<PackAcross, B>(q, p_.q.row, b.queries, D_, padded_, A(p_.shape.scale * kLog2E), qt_);
     call<PackAcross, B>(g, p_.dout.row, b.queries, D_, padded_, A(1), gt_);
@@ -90,7 +94,7 @@ class Pair {
   /// Keys from k0 on. Returns false where none is seen.
   FRAMEGRAD_INLINE bool take_keys(Index sequence, Index k0) {
     const Sequence s = p_.sequence(sequence);
-    b.k0 = k0, b.keys = p_.key_count(s, k0);
+    b.k0 = k0, b.keys = p_.key_count(s, k0, kKeys);
     call<Pack, B>(row(p_.k, s, k0), p_.k.row, b.keys, D_, round_up(b.keys, Tl::R), A(1), k_);
     call<Pack, B>(row(p_.v, s, k0), p_.v.row, b.keys, D_, round_up(b.keys, Tl::R), A(1), v_);
     return b.keys > 0;
@@ -106,103 +110,108 @@ class Pair {
   }
 
   FRAMEGRAD_INLINE void add_dv(bool first) {
-    multiply<Tl, Left::plain>(round_up(b.keys, Tl::R), D_, b.queries, prob_, g_, dv, first ? Start::zero : Start::add);
+    multiply<Tl, Left::plain>(round_up(b.keys, Tl::R), D_, b.queries, prob_, g_, dv_, first ? Start::zero : Start::add);
   }
   FRAMEGRAD_INLINE void add_dk(bool first) {
-    multiply<Tl, Left::plain>(round_up(b.keys, Tl::R), D_, b.queries, ds, q_, dk, first ? Start::zero : Start::add);
+    multiply<Tl, Left::plain>(round_up(b.keys, Tl::R), D_, b.queries, ds, q_, dk_, first ? Start::zero : Start::add);
   }
-  FRAMEGRAD_INLINE void add_dq(P to, bool first) {
-    multiply<Tl, Left::transposed>(padded_, D_, b.keys, ds, k_, to, first ? Start::zero : Start::add);
+  /// To dQ from `place` on.
+  FRAMEGRAD_INLINE void add_dq(Index place, bool first) {
+    multiply<Tl, Left::transposed>(padded_, D_, b.keys, ds, k_, dq_.template from_row<Tl>(place), first ? Start::zero : Start::add);
   }
 
   /// Writes the gradients of the current block of keys; zeros for the keys that no query sees.
   FRAMEGRAD_INLINE void write_keys(Index sequence) {
     const Sequence s = p_.sequence(sequence);
     const Index left = p_.shape.keys - b.k0, all = left < kKeys ? left : kKeys;
-    for (const auto& [from, to] : {std::pair(dk, p_.dk), std::pair(dv, p_.dv)}) {
+    for (const auto& [from, to] : {std::pair(dk_, p_.dk), std::pair(dv_, p_.dv)}) {
       if (!to.data) continue;
       call<Unpack, B>(from, b.keys, D_, row(to, s, b.k0), to.row, kSame, A(1));
       call<Unpack, B>(P{nullptr, 0}, all - b.keys, D_, row(to, s, b.k0 + b.keys), to.row, kSame, A(1));
     }
   }
-  FRAMEGRAD_INLINE void write_queries(Index sequence, Index q0, P from) {
+  /// Writes dQ from `place` on for the queries from q0 on.
+  FRAMEGRAD_INLINE void write_queries(Index sequence, Index q0, Index place) {
     const Sequence s = p_.sequence(sequence);
     T* to = row(p_.dq, s, q0);
-    call<Unpack, B>(p_.seen_keys(s) ? from : P{nullptr, 0}, p_.query_count(q0), D_, to, p_.dq.row, kSame, A(p_.shape.scale));
+    call<Unpack, B>(p_.seen_keys(s) ? dq_.template from_row<Tl>(place) : P{nullptr, 0}, p_.query_count(q0, kQueries), D_, to, p_.dq.row, kSame,
+                    A(p_.shape.scale));
   }
 
   Block b{};
-  P dk, dv, ds, dq, total;
+  P ds, total;
 
  private:
   static constexpr const A* kSame = nullptr;
 
   const BackwardProblem<T>& p_;
   Index D_, queries_, keys_, padded_ = 0;
-  P qt_, gt_, q_, g_, k_, v_, prob_, added_;
+  P qt_, gt_, q_, g_, k_, v_, dk_, dv_, dq_, prob_, added_;
   A *lse_, *delta_;
 };
 
-template <class T>
+template <template <class, int> class Blocks>
 struct BackwardSequences {
-  template <int B>
+  template <int B, class T>
   FRAMEGRAD_INLINE static void run(Range items, const BackwardProblem<T>& p) {
-    using Tl = Tiling<accum_t<T>, B>;
+    constexpr Index kQueries = Blocks<T, B>::kQueries, kKeys = Blocks<T, B>::kKeys;
     const Index Q = p.shape.queries, K = p.shape.keys;
-    Pair<T, B> pair(p, round_up(Q, Tl::kPad));
+    Blocks<T, B> blocks(p, Q);
     for (Index item = items.begin; item < items.end; ++item) {
       for (Index k0 = 0; k0 < K; k0 += kKeys) {
-        if (pair.take_keys(item, k0)) {
+        if (blocks.take_keys(item, k0)) {
           for (Index q0 = 0; q0 < Q; q0 += kQueries) {
-            pair.take_queries(item, q0, true);
-            pair.meet(item);
-            if (p.dv.data) pair.add_dv(q0 == 0);
-            if (p.dk.data) pair.add_dk(q0 == 0);
-            pair.add_dq(pair.dq.template from_row<Tl>(q0), k0 == 0);
+            blocks.take_queries(item, q0, true);
+            blocks.meet(item);
+            if (p.dv.data) blocks.add_dv(q0 == 0);
+            if (p.dk.data) blocks.add_dk(q0 == 0);
+            blocks.add_dq(q0, k0 == 0);
           }
         }
-        pair.write_keys(item);
+        blocks.write_keys(item);
       }
-      for (Index q0 = 0; q0 < Q; q0 += kQueries) pair.write_queries(item, q0, pair.dq.template from_row<Tl>(q0));
+      for (Index q0 = 0; q0 < Q; q0 += kQueries) blocks.write_queries(item, q0, q0);
     }
   }
 };
 
-template <class T>
+template <template <class, int> class Blocks>
 struct BackwardQueries {
-  template <int B>
+  template <int B, class T>
   FRAMEGRAD_INLINE static void run(Range items, const BackwardProblem<T>& p) {
-    const Index blocks = p.query_blocks();
-    Pair<T, B> pair(p, kQueries);
+    constexpr Index kQueries = Blocks<T, B>::kQueries, kKeys = Blocks<T, B>::kKeys;
+    const Index count = p.query_blocks(kQueries);
+    Blocks<T, B> blocks(p, kQueries);
     for (Index item = items.begin; item < items.end; ++item) {
-      const Index sequence = item / blocks, q0 = item % blocks * kQueries;
-      pair.take_queries(sequence, q0, false);
-      for (Index k0 = 0; k0 < p.shape.keys && pair.take_keys(sequence, k0); k0 += kKeys) {
-        pair.meet(sequence);
-        pair.add_dq(pair.dq, k0 == 0);
+      const Index sequence = item / count, q0 = item % count * kQueries;
+      blocks.take_queries(sequence, q0, false);
+      for (Index k0 = 0; k0 < p.shape.keys && blocks.take_keys(sequence, k0); k0 += kKeys) {
+        blocks.meet(sequence);
+        blocks.add_dq(0, k0 == 0);
       }
-      pair.write_queries(sequence, q0, pair.dq);
+      blocks.write_queries(sequence, q0, 0);
     }
   }
 };
 
-template <class T>
+template <template <class, int> class Blocks>
 struct BackwardKeys {
-  template <int B>
+  template <int B, class T>
   FRAMEGRAD_INLINE static void run(Range items, const BackwardProblem<T>& p) {
-    const Index blocks = p.key_blocks();
-    Pair<T, B> pair(p, 0);
+    constexpr Index kQueries = Blocks<T, B>::kQueries, kKeys = Blocks<T, B>::kKeys;
+    const Index count = p.key_blocks(kKeys);
+    Blocks<T, B> blocks(p, 0);
     for (Index item = items.begin; item < items.end; ++item) {
-      const Index sequence = item / blocks, k0 = item % blocks * kKeys;
-      if (pair.take_keys(sequence, k0)) {
+      const Index sequence = item / count, k0 = item % count * kKeys;
+      if (blocks.take_keys(sequence, k0)) {
         for (Index q0 = 0; q0 < p.shape.queries; q0 += kQueries) {
-          pair.take_queries(sequence, q0, true);
-          pair.meet(sequence);
-          if (p.dv.data) pair.add_dv(q0 == 0);
-          if (p.dk.data) pair.add_dk(q0 == 0);
+          blocks.take_queries(sequence, q0, true);
+          blocks.meet(sequence);
+          if (p.dv.data) blocks.add_dv(q0 == 0);
+          if (p.dk.data) blocks.add_dk(q0 == 0);
         }
       }
-      pair.write_keys(sequence);
+      blocks.write_keys(sequence);
     }
   }
 };
@@ -218,37 +227,37 @@ struct BackwardBias {
     const Index own_heads = p.own(p.bias.head, shape.heads), own_inner = p.own(p.bias.inner, shape.inner);
     const Index query_blocks = p.own_query_blocks(), key_blocks = p.own_key_blocks();
     const Index rows = shape.keys < kKeys ? shape.keys : kKeys, cols = shape.queries < kQueries ? shape.queries : kQueries;
-    Pair<T, B> pair(p, 0);
+    FmaBlocks<T, B> blocks(p, 0);
     for (Index item = items.begin; item < items.end; ++item) {
       const Index k0 = item % key_blocks * kKeys, q0 = item / key_blocks % query_blocks * kQueries;
       const Index i = item / key_blocks / query_blocks;
       const Sequence s{i / own_heads / own_inner, i / own_heads % own_inner, i % own_heads};
       for (Index k = 0; k < rows; ++k) {
-        for (Index q = 0; q < cols; ++q) *pair.total.template at<Tl>(k, q) = 0;
+        for (Index q = 0; q < cols; ++q) *blocks.total.template at<Tl>(k, q) = 0;
       }
       // Every sequence that this block of the bias was added to, in their order.
       for (Index o = s.outer; o < (p.bias.outer ? s.outer + 1 : shape.outer); ++o) {
         for (Index n = s.inner; n < (p.bias.inner ? s.inner + 1 : shape.inner); ++n) {
           for (Index h = s.head; h < (p.bias.head ? s.head + 1 : shape.heads); ++h) {
-            add<Tl>(p, (o * shape.inner + n) * shape.heads + h, q0, k0, pair);
+            add<Tl>(p, (o * shape.inner + n) * shape.heads + h, q0, k0, blocks);
           }
         }
       }
-      write<Tl>(p, s, q0, k0, rows, cols, pair.total);
+      write<Tl>(p, s, q0, k0, rows, cols, blocks.total);
     }
   }
 
  private:
   /// dSᵀ of one sequence, over all blocks along an axis that the bias does not have.
-  template <class Tl, class Pair>
-  FRAMEGRAD_INLINE static void add(const BackwardProblem<T>& p, Index sequence, Index q_first, Index k_first, Pair& pair) {
+  template <class Tl, class Blocks>
+  FRAMEGRAD_INLINE static void add(const BackwardProblem<T>& p, Index sequence, Index q_first, Index k_first, Blocks& blocks) {
     const Index q_end = p.bias.query ? q_first + 1 : p.shape.queries, k_end = p.bias.key ? k_first + 1 : p.shape.keys;
-    for (Index k0 = k_first; k0 < k_end && pair.take_keys(sequence, k0); k0 += kKeys) {
+    for (Index k0 = k_first; k0 < k_end && blocks.take_keys(sequence, k0); k0 += kKeys) {
       for (Index q0 = q_first; q0 < q_end; q0 += kQueries) {
-        pair.take_queries(sequence, q0, false);
-        pair.meet(sequence);
-        for (Index k = 0; k < pair.b.keys; ++k) {
-          for (Index q = 0; q < pair.b.queries; ++q) *pair.total.template at<Tl>(k, q) += *pair.ds.template at<Tl>(k, q);
+        blocks.take_queries(sequence, q0, false);
+        blocks.meet(sequence);
+        for (Index k = 0; k < blocks.b.keys; ++k) {
+          for (Index q = 0; q < blocks.b.queries; ++q) *blocks.total.template at<Tl>(k, q) += *blocks.ds.template at<Tl>(k, q);
         }
       }
     }

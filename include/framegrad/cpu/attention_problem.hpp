@@ -51,13 +51,13 @@ struct Problem {
   AttentionView<const T> q, k, v;
 
   Index sequences() const { return shape.outer * shape.inner * shape.heads; }
-  Index query_blocks() const { return (shape.queries + kQueries - 1) / kQueries; }
-  Index key_blocks() const { return (shape.keys + kKeys - 1) / kKeys; }
+  Index query_blocks(Index length = kQueries) const { return (shape.queries + length - 1) / length; }
+  Index key_blocks(Index length = kKeys) const { return (shape.keys + length - 1) / length; }
   Sequence sequence(Index i) const { return {i / shape.heads / shape.inner, i / shape.heads % shape.inner, i % shape.heads}; }
-  Index query_count(Index q0) const { return shape.queries - q0 < kQueries ? shape.queries - q0 : kQueries; }
-  Index key_count(const Sequence& s, Index k0) const {
+  Index query_count(Index q0, Index length = kQueries) const { return shape.queries - q0 < length ? shape.queries - q0 : length; }
+  Index key_count(const Sequence& s, Index k0, Index length = kKeys) const {
     const Index left = seen_keys(s) - k0;
-    return left < 0 ? 0 : left < kKeys ? left : kKeys;
+    return left < 0 ? 0 : left < length ? left : length;
   }
   Index seen_keys(const Sequence& s) const {
     if (shape.queries == 0 || !mask.key_lengths) return shape.queries == 0 ? 0 : shape.keys;
@@ -77,14 +77,12 @@ struct BackwardProblem : Problem<T> {
   AttentionView<T> dq, dk, dv;
   T* dbias;
 
-  Index query_items() const { return this->sequences() * this->query_blocks(); }
-  Index key_items() const { return this->sequences() * this->key_blocks(); }
   double sequence_ns() const { return this->product_ns(5); }
 
-  /// Seven products on all threads against five on those that whole sequences keep busy.
-  bool whole_sequences(int threads) const {
+  /// Seven products on all threads against five on those that whole sequences, of so many pairs of blocks, keep busy.
+  bool whole_sequences(int threads, Index pairs) const {
     const Index n = this->sequences(), rounds = (n + threads - 1) / threads;
-    return 5 * rounds * threads <= 7 * n || (this->query_blocks() == 1 && this->key_blocks() == 1);
+    return 5 * rounds * threads <= 7 * n || pairs == 1;
   }
 
   /// The axes of the bias that are its own; along the others it was broadcast.

@@ -85,16 +85,14 @@ inline AmxAhead amx_next_rows(const char* next, Index a_stride, Index slivers, I
   return {next + first * rows * a_stride, rows, a_stride};
 }
 
-/// c[rows, slivers·32] (+)= a·b; rows a multiple of 32.
+/// c[rows, slivers·32] (+)= a·b between amx_begin and amx_end; rows a multiple of 32.
 [[gnu::target("amx-tile,amx-bf16")]] inline void amx_block(Index rows, Index slivers, Index units, const char* a, Index a_stride,
                                                            const Pair* b, float* c, Index ldc, bool add) {
-  amx_begin();
   for (Index i = 0; i < rows; i += kAmxRows) {
     float* const to = c + i * ldc;
     const AmxAhead ahead = i + kAmxRows < rows ? amx_next_rows(a + (i + kAmxRows) * a_stride, a_stride, slivers, 0) : AmxAhead{};
     amx_strip(slivers, units, a + i * a_stride, a_stride, b, add ? to : nullptr, ldc, to, ldc, ahead);
   }
-  amx_end();
 }
 
 }  // namespace fg::inline FRAMEGRAD_ABI::cpu
