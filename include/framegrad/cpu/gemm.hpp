@@ -72,7 +72,7 @@ GemmPlan gemm_plan(Index m, Index n, Index k, Index workers) {
   p.rows_whole = p.tiles ? 32 : 1;
   p.units = ceil_div(k, kUnitDepth<U>);
   const Index whole_units = p.tiles ? 16 : 1;
-  const Index most_units = 32768 / (2 * bytes);  // a sliver of 32 KiB
+  const Index most_units = p.tiles ? 576 : 32768 / (2 * bytes);  // a sliver of 32 KiB; tiles keep up with the second-level cache
   const Index blocks = ceil_div(p.units, most_units);
   p.unit_block = round_up(ceil_div(p.units, blocks > 0 ? blocks : 1), whole_units);
   p.slivers = ceil_div(n, p.width);
