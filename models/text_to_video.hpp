@@ -19,7 +19,7 @@
 namespace fg::inline FRAMEGRAD_ABI {
 
 struct TextToVideoConfig {
-  StditConfig video{.channels = 3, .patch_t = 2, .patch_h = 4, .patch_w = 4, .hidden = 128, .depth = 6, .heads = 4, .mlp_ratio = 4, .caption_width = 128,
+  StditConfig video{.channels = 3, .patch_t = 1, .patch_h = 8, .patch_w = 8, .hidden = 192, .depth = 6, .heads = 6, .mlp_ratio = 4, .caption_width = 128,
                     .caption_tokens = 16, .space_scale = 1, .time_scale = 1, .predicts_variance = false, .frames = 16, .height = 32, .width = 32};
   TextEncoderConfig text;                              // its vocabulary size follows from `words`
   std::vector<std::string> words;                      // of the vocabulary, in the order of their ids
