@@ -24,9 +24,9 @@ namespace fg::inline FRAMEGRAD_ABI {
 
 struct TrainConfig {
   Index steps = 30000;
-  LrSchedule lr{LrSchedule::Curve::cosine, 8e-4, 5e-5, 200, 29800};  // moving shapes diverged at 1.5e-3
+  LrSchedule lr{LrSchedule::Curve::cosine, 6e-4, 5e-5, 200, 29800};  // moving shapes diverged at 1.5e-3
   AdamWOptions adamw;
-  double clip = 0.2;                // global gradient norm; 0: no clipping
+  double clip = 0.6;                // global gradient norm; 0: no clipping
   double ema = 0.999;
   Index batch = 16;                 // films a step
   Index still_batch = 256;          // stills a step

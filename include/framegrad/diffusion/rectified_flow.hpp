@@ -41,8 +41,7 @@ struct FlowLoss {
 };
 
 /// Weights of x₀'s loss by which details count, too: from 1 at t = 1, where nobody can know where a figure is, to 7 below t = 1/3. What
-/// it looks like is decided in between, where the loss is a tenth of that and less. With ten times these weights for the signal's
-/// share, the text was hardly learned.
+/// it looks like is decided in between, where the loss is a tenth of that and less.
 constexpr double detail_weight(double t) { return 1 + 3 * (1 - t > 2 * t ? 2 : (1 - t) / t); }
 
 struct FlowObjective {
