@@ -16,8 +16,8 @@ FRAMEGRAD_INLINE Vec<float, B> power_of_two(const Vec<float, B>& x, C... coeffic
   using V = Vec<float, B>;
   const V shifted = x + V(detail::kRound), r = x - (shifted - V(detail::kRound));
   const V p = detail::polynomial(r, coefficients...);
-  // The integer n stands in the lowest bits of `shifted`; NaN passes.
-  return select(x < V(-126), V(0), bits_as<float>(bits_as<std::int32_t>(p) + (bits_as<std::int32_t>(shifted) << 23)));
+  // The integer n stands in the lowest bits of `shifted`; NaN passes. Unsigned: lanes without a key may run over, and aren't used.
+  return select(x < V(-126), V(0), bits_as<float>(bits_as<std::uint32_t>(p) + (bits_as<std::uint32_t>(shifted) << 23)));
 }
 
 /// Within 2 ulp; exactly 1 at 0.
