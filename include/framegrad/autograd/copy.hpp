@@ -9,6 +9,12 @@ namespace fg::inline FRAMEGRAD_ABI {
 namespace detail {
 /// A copy between two devices, one of which has src's memory and the other dst's.
 void copy_across(const AnyTensor& dst, const AnyTensor& src, bool add);
+
+/// copy_into on the CPU, for all pairs of types. A class template so that `extern template struct HostCopy<>` says that it is compiled elsewhere.
+template <class = void>
+struct HostCopy {
+  static void run(const AnyTensor& dst, const AnyTensor& src, bool add);
+};
 }  // namespace detail
 
 /// dst ← src (or dst + src), converted to dst's type; sizes must be equal, layouts and devices may differ. Announced by touch().
@@ -23,18 +29,7 @@ inline void copy_into(const AnyTensor& dst, const AnyTensor& src, bool add = fal
       return dst.touch();
     }
   }
-  bool done = false;
-  const auto direct = [&]<class D, class S>(D, S) {
-    if (dst.dtype() != dtype_of<D> || src.dtype() != dtype_of<S>) return;
-    cpu::copy_strided(static_cast<D*>(dst.raw()), dst.geometry(), static_cast<const S*>(src.raw()), src.strides(), add);
-    done = true;
-  };
-  if (dst.dtype() == src.dtype()) {
-    visit_dtype(dst.dtype(), [&](auto t) { direct(t, t); });
-  } else {
-    direct(float{}, bf16{}), direct(bf16{}, float{});  // what training moves
-  }
-  if (!done) cpu::convert_strided(dst.dtype(), dst.raw(), dst.geometry(), src.dtype(), src.raw(), src.strides(), add);
+  detail::HostCopy<>::run(dst, src, add);
   dst.touch();
 }
 
@@ -88,6 +83,22 @@ template <class T, int R>
 Tensor<T, R> to(const Tensor<T, R>& x, Device device) {
   check<GradError>(x.device() == device || !x.requires_grad(), "to", "a tensor that depends on a variable doesn't move with its graph");
   return Tensor<T, R>(to(static_cast<const AnyTensor&>(x), device));
+}
+
+template <class V>
+void detail::HostCopy<V>::run(const AnyTensor& dst, const AnyTensor& src, bool add) {
+  bool done = false;
+  const auto direct = [&]<class D, class S>(D, S) {
+    if (dst.dtype() != dtype_of<D> || src.dtype() != dtype_of<S>) return;
+    cpu::copy_strided(static_cast<D*>(dst.raw()), dst.geometry(), static_cast<const S*>(src.raw()), src.strides(), add);
+    done = true;
+  };
+  if (dst.dtype() == src.dtype()) {
+    visit_dtype(dst.dtype(), [&](auto t) { direct(t, t); });
+  } else {
+    direct(float{}, bf16{}), direct(bf16{}, float{});  // what training moves
+  }
+  if (!done) cpu::convert_strided(dst.dtype(), dst.raw(), dst.geometry(), src.dtype(), src.raw(), src.strides(), add);
 }
 
 inline void detail::copy_across(const AnyTensor& dst, const AnyTensor& src, bool add) {
