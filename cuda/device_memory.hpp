@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <list>
+#include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cuda/memory_pool.hpp"
@@ -22,7 +24,9 @@ struct Released {
 struct Recorder {
   MemoryPool* pool = nullptr;
   bool on = false;
-  std::vector<Released> kept;  // of no pool, let go of while recording: what is recorded may use it, so it stays as long as that
+  // Of no pool, let go of while recording: what is recorded may use it, so it stays as long as that. Null if not recording: nothing here needs a
+  // destructor, since a thread's last releases may come after its objects have gone.
+  std::vector<Released>* kept = nullptr;
 
   static Recorder& of_this_thread() {
     static thread_local Recorder r;
@@ -32,12 +36,13 @@ struct Recorder {
   void begin(MemoryPool* from) {
     check<RecordingError>(!on, "recording", "one is under way on this thread");
     from->follow();
-    pool = from, on = true;
+    pool = from, on = true, kept = new std::vector<Released>;
     RunningOp::instance().last = {};
   }
   std::vector<Released> end() {
     pool = nullptr, on = false;
-    return std::exchange(kept, {});
+    const std::unique_ptr<std::vector<Released>> all(std::exchange(kept, nullptr));
+    return std::move(*all);
   }
 };
 
@@ -62,7 +67,7 @@ class DeviceMemory {
       return false;
     }
     if (Recorder& r = Recorder::of_this_thread(); r.on) {
-      r.kept.push_back({p, bytes, device});
+      r.kept->push_back({p, bytes, device});
     } else {
       use_.used_bytes -= bytes;
       drop(p, bytes, device);

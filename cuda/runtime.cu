@@ -2,6 +2,7 @@
 // so that neither an allocation nor a release waits for the device. While a graph is recorded nothing is allocated or freed: cuda/memory_pool.hpp.
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <string>
@@ -14,6 +15,8 @@
 
 namespace fg::inline FRAMEGRAD_ABI::cuda {
 namespace {
+
+constexpr int kMostDevices = 64;
 
 cudaStream_t stream_of(int device);
 
@@ -28,6 +31,8 @@ class DriverMemory final : public DeviceMemory {
     return nullptr;
   }
   void drop(void* p, Index, int device) override {
+    int now = 0;
+    if (cudaGetDevice(&now) == cudaErrorCudartUnloading) return;  // the program ends, and the driver went first: the memory with it
     const DeviceScope scope(device);
     cudaFreeAsync(p, stream_of(device));  // no check: a destructor calls this, and an earlier error has been thrown where it arose
   }
@@ -66,11 +71,13 @@ struct Devices {
     } else if (count == 0) {
       why = "this machine has no GPU";
     }
+    count = std::min(count, kMostDevices);
     memory.resize(std::size_t(count));
   }
 };
+/// Never destroyed: a tensor that a program holds to its very end is released after everything else.
 Devices& devices() {
-  static Devices d;
+  static Devices& d = *new Devices;
   return d;
 }
 
@@ -82,9 +89,8 @@ DriverMemory& memory_of(int device) {
 
 // This thread's streams, made when first needed; they end with the process.
 cudaStream_t stream_of(int device) {
-  thread_local std::vector<cudaStream_t> streams;
-  if (streams.size() < devices().memory.size()) streams.resize(devices().memory.size());
-  cudaStream_t& s = streams.at(std::size_t(device));
+  thread_local cudaStream_t streams[kMostDevices] = {};  // plain: a thread's last releases may come after its objects have gone
+  cudaStream_t& s = streams[device];
   if (!s) check_call(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking), "making a stream");
   return s;
 }

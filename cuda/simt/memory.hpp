@@ -54,8 +54,9 @@ class Memory {
   std::atomic<std::uint64_t> version_{1};
 };
 
+/// Never destroyed: a tensor that a program holds to its very end is released after everything else.
 inline Memory& memory() {
-  static Memory m;
+  static Memory& m = *new Memory;
   return m;
 }
 

@@ -36,8 +36,9 @@ struct Devices {
     memory.resize(std::size_t(count));
   }
 };
+/// Never destroyed: a tensor that a program holds to its very end is released after everything else.
 Devices& devices() {
-  static Devices d;
+  static Devices& d = *new Devices;
   return d;
 }
 DeviceMemory& memory_of(int device) {
