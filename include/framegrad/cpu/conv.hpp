@@ -6,155 +6,211 @@
 // positions i ≡ r (mod stride) takes the taps with r + padding − dilation·tap ≡ 0 (mod stride), with source index
 // p + (r + padding − dilation·tap)/stride: a convolution of its own for each residue r, in which no product is wasted.
 //
-// A task owns a block of positions and some of the panels (the weights of a tile's worth of output channels). It writes
-// down the pointers of its rows once and walks the sum in stretches of kDepth, so that a stretch of a panel stays in L2.
+// The source is copied once into a lattice (conv_lattice.hpp) of cells of 16 units, block of channels by block, in the type that is
+// multiplied. A tile's sum then runs over all blocks and taps: the left operand is read at a constant offset for each, the right one,
+// the weights, in order. Bytes: the source is read and written once more than the least.
 #pragma once
 
-#include <vector>
-
 #include <framegrad/core/parallel.hpp>
-#include <framegrad/core/shape.hpp>
+#include <framegrad/cpu/conv_lattice.hpp>
+#include <framegrad/cpu/conv_pairs.hpp>
 #include <framegrad/cpu/conv_tile.hpp>
+#include <framegrad/cpu/gemm.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cpu {
 
-/// One axis of the gather: `count` positions p; target index begin + step·p, source index source_step·p + offset[k] for the tap[k]-th tap.
-struct ConvAxis {
-  Index count = 1, sources = 1, targets = 1;
-  Index source_step = 1, target_begin = 0, target_step = 1;
-  std::vector<Index> offset{0}, tap{0};
+/// W(output, depth, tap) = data[output·output_step + depth·depth_step + tap_offset[tap]]; `depth` channels are summed over.
+template <class T>
+struct ConvMatrix {
+  T* data;
+  Index outputs, output_step, depth, depth_step;
+  std::vector<Index> tap_offset;
 };
 
-struct ConvGrid {
-  Index images = 0;
-  std::array<ConvAxis, 3> axis;
+namespace detail {
 
-  Index positions() const { return images * axis[0].count * axis[1].count * axis[2].count; }
-  Index taps() const { return Index(axis[0].tap.size() * axis[1].tap.size() * axis[2].tap.size()); }
-};
+inline constexpr Index kConvBlock = 448;    // cells a task, about: many tiles, and their targets' list stays small
+inline constexpr Index kConvStretch = 256;  // steps that a tile sums at a time: a sliver of 512 KiB stays in the second-level cache
 
-inline constexpr Index kConvBlock = 192;  // positions a task: a multiple of every tile's rows
-inline constexpr Index kConvDepth = 1024;  // products a stretch: 48 channels of f32 panel are then 196 KB
-static_assert(kConvBlock % kTileRowsMultiple == 0);
+/// Channels in a cell, and the type that they are copied in.
+template <class U> inline constexpr Index kCellChannels = kCellUnits * kUnitDepth<U>;
+template <class U> using CellOf = std::conditional_t<std::is_same_v<U, Pair>, bf16, U>;
 
-/// The rows of up to kConvBlock positions: for each tap a pointer into the source (to `zero` outside of it), and the target's index.
-template <class A>
-struct ConvRows {
-  std::vector<const A*> row;   // [taps][kConvBlock]
-  std::vector<Index> target;   // [positions]
-
-  void write(const ConvGrid& grid, Range positions, const A* source, Index pitch, const A* zero) {
-    const auto& [D, H, W] = grid.axis;
-    const Index taps = grid.taps();
-    row.assign(std::size_t(taps * kConvBlock), zero);
-    target.resize(std::size_t(positions.size()));
-    for (Index i = 0; i < positions.size(); ++i) {
-      const Index p = positions.begin + i;
-      const Index w = p % W.count, h = p / W.count % H.count, d = p / (W.count * H.count) % D.count, n = p / (W.count * H.count * D.count);
-      target[std::size_t(i)] = ((n * D.targets + D.target_begin + d * D.target_step) * H.targets + H.target_begin + h * H.target_step) * W.targets +
-                               W.target_begin + w * W.target_step;
-      const A** at = row.data() + i;
-      for (const Index od : D.offset) {
-        const Index sd = d * D.source_step + od;
-        for (const Index oh : H.offset) {
-          const Index sh = h * H.source_step + oh;
-          const bool inside = sd >= 0 && sd < D.sources && sh >= 0 && sh < H.sources;
-          const A* line = source + ((n * D.sources + sd) * H.sources + sh) * W.sources * pitch;
-          for (const Index ow : W.offset) {
-            const Index sw = w * W.source_step + ow;
-            if (inside && sw >= 0 && sw < W.sources) *at = line + sw * pitch;
-            at += kConvBlock;
-          }
+/// Weights in slivers: [sliver][step][unit][width], step = block of channels · taps + tap.
+template <class T, class U>
+ConvBuffer<U> pack_conv_weights(const ConvMatrix<const T>& w) {
+  constexpr int D = kUnitDepth<U>;
+  const Index taps = Index(w.tap_offset.size()), steps = ceil_div(w.depth, kCellChannels<U>) * taps, width = sliver_width<U>();
+  const Index slivers = ceil_div(w.outputs, width);
+  ConvBuffer<U> packed(slivers * steps * kCellUnits * width);
+  parallel_for(slivers * steps, 0.5 * double(kCellUnits * width), [&](Range r) {
+    for (Index i = r.begin; i < r.end; ++i) {
+      const Index o = i / steps * width, c = i % steps / taps * kCellChannels<U>, tap = w.tap_offset[std::size_t(i % steps % taps)];
+      U* const to = packed.data() + i * kCellUnits * width;
+      if constexpr (D == 2) {
+#if defined(__x86_64__)
+        run64<PackSlivers<T, U>>(Operand<T>{w.data + tap, w.outputs, w.depth, w.output_step, w.depth_step}, o, width, c / D, kCellUnits, to);
+#endif
+      } else {
+        const Index live = std::min(width, w.outputs - o);
+        for (Index u = 0; u < std::min(kCellUnits, w.depth - c); ++u) {
+          const T* const from = w.data + o * w.output_step + (c + u) * w.depth_step + tap;
+          for (Index j = 0; j < live; ++j) to[u * width + j] = U(from[j * w.output_step]);
+          std::fill(to + u * width + live, to + (u + 1) * width, U(0));
         }
       }
-    }
-  }
-};
-
-/// Weights of one group in panels: [panel][tap][depth][N], N the channels of a tile, filled up with zeros.
-template <class A>
-struct ConvPanels {
-  int vectors = 1;
-  Index width = 1, depth = 0, taps = 0, outputs = 0, panels = 0;
-  std::vector<A> data;
-
-  Index panel_size() const { return taps * depth * width; }
-
-  /// W(output, depth, tap) = w[output·output_step + depth·depth_step + tap_offset[tap]].
-  template <class T>
-  void pack(const T* w, Index outputs_, Index output_step, Index depth_, Index depth_step, const std::vector<Index>& tap_offset) {
-    const int bytes = vector_bytes();
-    outputs = outputs_, depth = depth_, taps = Index(tap_offset.size());
-    vectors = tile_vectors(outputs, bytes, int(sizeof(A)));
-    width = vectors * bytes / Index(sizeof(A));
-    panels = (outputs + width - 1) / width;
-    data.resize(std::size_t(panels * panel_size()));
-    parallel_for(panels, double(panel_size()), [&](Range r) {
-      for (Index panel = r.begin; panel < r.end; ++panel) {
-        const Index o0 = panel * width, live = std::min(width, outputs - o0);
-        for (Index c = 0; c < depth; ++c)
-          for (Index t = 0; t < taps; ++t) {
-            A* to = data.data() + panel * panel_size() + (t * depth + c) * width;
-            const T* from = w + o0 * output_step + c * depth_step + tap_offset[std::size_t(t)];
-            for (Index o = 0; o < live; ++o) to[o] = A(from[o * output_step]);
-            std::fill(to + live, to + width, A(0));
-          }
-      }
-    });
-  }
-};
-
-/// The panels [panel_range) of one block of positions.
-struct ConvBlock {
-  template <int B, class A, class T>
-  FRAMEGRAD_INLINE static void run(const ConvPanels<A>& w, Range panel_range, const A* const* rows, const Index* target, Index count, T* y, Index pitch,
-                                   const A* bias, A* sums) {
-    with_tile<A, B>(w.vectors, [&](auto tile) FRAMEGRAD_LAMBDA {
-      using Tile = decltype(tile);
-      using V = typename Tile::V;
-      for (Index panel = panel_range.begin; panel < panel_range.end; ++panel) {
-        const A* b = w.data.data() + panel * w.panel_size();
-        const Index depth_step = std::min(w.depth, kConvDepth), tap_step = std::max<Index>(1, kConvDepth / std::max<Index>(w.depth, 1));
-        bool add = false;
-        for (Index t = 0; t < std::max<Index>(w.taps, 1); t += tap_step)
-          for (Index c = 0; c < w.depth; c += depth_step, add = true)
-            for (Index i = 0; i < count; i += Tile::M)
-              Tile::forward_tile(rows + t * kConvBlock + i, kConvBlock, std::min(tap_step, w.taps - t), c, std::min(depth_step, w.depth - c),
-                                 b + (t * w.depth + c) * Tile::N, w.depth * Tile::N, sums + i * Tile::N, add);
-        const Index o0 = panel * Tile::N, live = std::min<Index>(Tile::N, w.outputs - o0);
-        for (Index i = 0; i < count; ++i) {
-          T* to = y + target[i] * pitch + o0;
-          const A* from = sums + i * Tile::N;
-          if (bias) each<V>(live, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(to, l.load(from) + l.load(bias + o0)); });
-          else each<V>(live, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(to, l.load(from)); });
-        }
-      }
-    });
-  }
-};
-
-/// target rows ← bias + Σ taps, for one group. `source` and `target` point at the group's first channel; pitches are whole rows.
-template <class A, class T>
-void convolve(const ConvGrid& grid, const A* source, Index source_pitch, const ConvPanels<A>& w, const A* bias, T* target, Index target_pitch) {
-  const Index positions = grid.positions(), blocks = (positions + kConvBlock - 1) / kConvBlock;
-  // Few blocks: share out the panels too. The number of shares does not change any sum.
-  const Index shares = std::min<Index>(w.panels, blocks >= 16 ? 1 : (16 + blocks - 1) / std::max<Index>(blocks, 1));
-  const std::vector<A> zero(std::size_t(source_pitch), A(0));
-  const double cost = double(kConvBlock) * double(w.taps * w.depth * w.width * w.panels) / double(shares) / 30.0;
-  parallel_for(blocks * shares, cost, [&](Range r) {
-    ConvRows<A> rows;
-    std::vector<A> sums(std::size_t(kConvBlock * w.width));
-    Index written = -1;
-    for (Index task = r.begin; task < r.end; ++task) {
-      const Index block = task / shares, share = task % shares, begin = block * kConvBlock;
-      const Range at{begin, std::min(positions, begin + kConvBlock)};
-      if (block != written) rows.write(grid, at, source, source_pitch, zero.data());
-      written = block;
-      const Range panels{w.panels * share / shares, w.panels * (share + 1) / shares};
-      dispatch<ConvBlock>(w, panels, static_cast<const A* const*>(rows.row.data()), static_cast<const Index*>(rows.target.data()), at.size(), target,
-                          target_pitch, bias, sums.data());
     }
   });
+  return packed;
+}
+
+/// Cells [0, total) of rows that `cells` names from `first` on, as [block][total][width], `depth` channels in all.
+template <class T, class C>
+void copy_conv_cells(const ConvCells& cells, Index first, Index total, const T* from, Index pitch, Index depth, Index width, C* to) {
+  constexpr Index kRun = 256;
+  parallel_for(ceil_div(total, kRun), double(kRun * depth) / 8, [&](Range r) {
+    Index rows[kRun];
+    for (Index at = r.begin * kRun; at < std::min(total, r.end * kRun); at += kRun) {
+      const Index count = std::min(kRun, total - at);
+      cells.rows(first + at, count, rows);
+      for (Index c = 0; c < depth; c += width)
+        dispatch<ConvCopy>(from + c, pitch, static_cast<const Index*>(rows), count, std::min(width, depth - c), width, to + (c * total + at * width));
+    }
+  });
+}
+
+/// One task: tiles that begin at the cells `start`, whose rows' targets are listed from `target[start − first]` on.
+template <class T, class U>
+struct ConvTask {
+  const U* source;   // at cell 0 of the lattice
+  ConvSteps steps;
+  const U* weights;  // [sliver][step][unit][width]
+  Index width;
+  Range slivers;
+  const Index *start, *target;
+  Index tiles, first;
+  const UnitSum<U>* bias;
+  T* y;
+  Index outputs, pitch;
+  UnitSum<U>* sums;  // [tiles][Rows][width]
+
+  /// multiply(tile, narrow, steps, weights, sums, add) for each `group` tiles of `Rows` rows; after a tile's last steps, store(tile, first output, outputs, sums).
+  template <Index Rows, class Multiply, class Store>
+  FRAMEGRAD_INLINE void each_tile(Index group, const Multiply& multiply, const Store& store) const {
+    const bool at_once = steps.count <= kConvStretch;
+    for (Index sliver = slivers.begin; sliver < slivers.end; ++sliver) {
+      const Index o = sliver * width, live = std::min(width, outputs - o);
+      Index s = 0;
+      do {
+        const Index n = std::min(steps.count - s, kConvStretch);
+        for (Index i = 0; i < tiles; i += group) {
+          UnitSum<U>* const to = sums + (at_once ? 0 : i * Rows * width);
+          multiply(i, 2 * live <= width, steps.slice(s, n), weights + (sliver * steps.count + s) * kCellUnits * width, to, s > 0);
+          for (Index j = i; s + n == steps.count && j < std::min(i + group, tiles); ++j) store(j, o, live, to + (j - i) * Rows * width);
+        }
+        s += n;
+      } while (s < steps.count);
+    }
+  }
+};
+
+struct ConvFma {
+  template <int B, class T, class A>
+  FRAMEGRAD_INLINE static void run(const ConvTask<T, A>& t) {
+    constexpr int R = kCellRows<B>;
+    t.template each_tile<R>(
+        1,
+        [&](Index i, bool narrow, const ConvSteps& steps, const A* weights, A* sums, bool add) FRAMEGRAD_LAMBDA {
+          const A* const from = t.source + t.start[i] * kCellUnits;
+          if (narrow) ConvTile<A, B, R, 1, kCellUnits, 1>::run(steps, from, weights, sums, t.width, add);
+          else ConvTile<A, B, R, 2, kCellUnits, 1>::run(steps, from, weights, sums, t.width, add);
+        },
+        [&](Index i, Index o, Index live, const A* sums) FRAMEGRAD_LAMBDA {
+          ConvStore<>::run<B>(R, live, sums, t.width, t.bias ? t.bias + o : nullptr, t.target + (t.start[i] - t.first), t.y + o, t.pitch);
+        });
+  }
+};
+
+#if defined(__x86_64__)
+inline void run_conv_pairs(const ConvTask<bf16, Pair>& t, bool tiles) {
+  t.each_tile<kPairRows>(
+      2,
+      [&](Index i, bool, const ConvSteps& steps, const Pair* weights, float* sums, bool add) {
+        const Pair* const from = t.source + t.start[i] * kCellUnits;
+        const Pair* const next = t.source + t.start[std::min(i + 1, t.tiles - 1)] * kCellUnits;
+        multiply_pairs(tiles, steps, from, next, weights, sums, add);
+      },
+      [&](Index i, Index o, Index live, const float* sums) {
+        run64<ConvStore<true>>(kPairRows, live, sums, t.width, t.bias ? t.bias + o : nullptr, t.target + (t.start[i] - t.first), t.y + o, t.pitch);
+      });
+}
+#endif
+
+template <class T, class U>
+void convolve_in_units(const ConvGrid& whole, const T* source, Index source_pitch, const ConvMatrix<const T>& matrix, const UnitSum<U>* bias, T* target, Index target_pitch) {
+  constexpr bool pairs = std::is_same_v<U, Pair>;
+  const ConvBuffer<U> weights = pack_conv_weights<T, U>(matrix);
+  const Index depth = matrix.depth, blocks = ceil_div(depth, kCellChannels<U>), taps = Index(matrix.tap_offset.size()), width = sliver_width<U>();
+  const Index slivers = ceil_div(matrix.outputs, width), bytes = vector_bytes();
+  const Index rows = pairs ? kCellUnits : bytes == 64 ? kCellRows<64> : bytes == 32 ? kCellRows<32> : kCellRows<16>;
+  [[maybe_unused]] const bool tiles = pairs && isa() == Isa::amx;
+  each_conv_part(whole, blocks * kCellUnits * Index(sizeof(U)), [&](const ConvGrid&, const ConvLattice& lattice) {
+    const Index total = lattice.cells(rows), phase = blocks * total * kCellUnits;
+    const ConvBuffer<U> copy(Index(lattice.phases.size()) * phase);
+    for (std::size_t i = 0; i < lattice.phases.size(); ++i)
+      copy_conv_cells(lattice.sources(lattice.phases[i]), -lattice.front, total, source, source_pitch, depth, kCellChannels<U>,
+                      reinterpret_cast<CellOf<U>*>(copy.data() + Index(i) * phase));
+    std::vector<Index> at;
+    for (Index c = 0; c < blocks; ++c)
+      for (const ConvLattice::Tap& tap : lattice.taps) at.push_back(tap.phase * phase + (c * total + lattice.front + tap.shift) * kCellUnits);
+    const Index last = depth - (blocks - 1) * kCellChannels<U>;
+    const ConvSteps steps{at.data(), blocks * taps, (blocks - 1) * taps, ceil_div(last, Index(kUnitDepth<U>))};
+
+    const ConvCells targets = lattice.targets();
+    const Index line = targets.pitch[2], block = line < kConvBlock ? kConvBlock / line * line : kConvBlock, tasks = ceil_div(lattice.last_position(), block);
+    // Few tasks: share out the slivers too. The number of shares does not change any sum.
+    const Index shares = std::min<Index>(slivers, tasks >= 16 ? 1 : ceil_div(16, tasks));
+    const Index tiles_most = block + 1, sums_room = steps.count <= kConvStretch ? 2 * rows : ceil_div(block, rows) * 2 * rows + 2 * rows;
+    parallel_for(tasks * shares, double(block) * double(steps.count * kCellUnits * slivers * width) / double(shares) / (pairs ? 300 : 30), [&](Range r) {
+#if defined(__x86_64__)
+      if (tiles) amx_begin();
+#endif
+      struct Sums;
+      auto* const sums = static_cast<UnitSum<U>*>(gemm_scratch<Sums>(sums_room * width * Index(sizeof(UnitSum<U>))));
+      std::vector<Index> row(std::size_t(block + rows), -1), start(static_cast<std::size_t>(tiles_most), 0);
+      for (Index i = r.begin; i < r.end; ++i) {
+        const Index first = i / shares * block, share = i % shares;
+        targets.rows(first, block, row.data());
+        Index n = 0;
+        for (Index c = 0; c < block; ++c)
+          if (row[std::size_t(c)] >= 0) start[std::size_t(n++)] = first + c, c += rows - 1;
+        const ConvTask<T, U> task{copy.data(), steps, weights.data(), width, {slivers * share / shares, slivers * (share + 1) / shares}, start.data(), row.data(), n,
+                                  first, bias, target, matrix.outputs, target_pitch, sums};
+        if constexpr (!pairs) dispatch<ConvFma>(task);
+#if defined(__x86_64__)
+        else run_conv_pairs(task, tiles);
+#endif
+      }
+#if defined(__x86_64__)
+      if (tiles) amx_end();
+#endif
+    });
+  });
+}
+
+/// Whether bf16 is multiplied by pairs: of few channels a cell of 32 is mostly zeros.
+template <class T>
+bool conv_by_pairs(Index channels) { return std::is_same_v<T, bf16> && isa() >= Isa::avx512_bf16 && channels >= 4; }
+
+}  // namespace detail
+
+/// target rows ← bias + Σ taps, for one group. `source` and `target` point at the group's first channel; pitches are whole rows.
+template <class T>
+void convolve(const ConvGrid& grid, const T* source, Index source_pitch, const ConvMatrix<const T>& w, const accum_t<T>* bias, T* target, Index target_pitch) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    if (detail::conv_by_pairs<T>(w.depth)) return detail::convolve_in_units<T, Pair>(grid, source, source_pitch, w, bias, target, target_pitch);
+  }
+  detail::convolve_in_units<T, accum_t<T>>(grid, source, source_pitch, w, bias, target, target_pitch);
 }
 
 }  // namespace fg::inline FRAMEGRAD_ABI::cpu

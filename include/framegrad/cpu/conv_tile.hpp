@@ -1,122 +1,133 @@
-// The register tiles of convolution: M positions (or channels) by NV vectors, kept in registers over a long sum.
+// The register tile of convolution, and what it reads: cells of 16 units, a unit a number or two of bf16.
 //
-//   forward_tile   out[i][:] = Σ_t Σ_c rows[t][i][c] · panel[t][c][:]      a row's number, broadcast, times a row of the panel
-//   outer_tile     out[i][:] += Σ_p x[p][i] · panel[p][:]                  the weights' gradient
+//   out[r][:] (+)= Σ_steps Σ_u a[at[step] + r·RowStep + u·UnitStep] · b[step][u][:]
 //
-// Rows are reached through pointers, one for each tap and position: stride, dilation and borders are settled by whoever
-// writes the pointers (a border points to a row of zeros), and nothing is copied. The idea of an indirection buffer in
-// place of im2col is Dukhan's (2019, arXiv:1907.02129). Bound by arithmetic: M·NV FMAs for M broadcasts and NV loads.
+// R rows by one or two vectors stay in registers over the whole sum. Rows and units lie a constant apart, so that all of a tile's
+// numbers are at constant offsets of one pointer. Bound by arithmetic: 2·R FMAs for R broadcasts and two loads.
 #pragma once
 
 #include <algorithm>
 
+#include <framegrad/core/storage.hpp>
 #include <framegrad/cpu/dispatch.hpp>
-#include <framegrad/cpu/simd.hpp>
+#include <framegrad/cpu/gemm_epilogue.hpp>
+#include <framegrad/cpu/gemm_pack.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cpu {
 
-/// Positions in a tile. Of 32 registers (64-byte vectors) 24 hold sums, of 16 at most 12.
-template <int B, int NV> inline constexpr int kTileRows = B == 64 ? (NV == 4 ? 6 : 8) : (NV == 1 ? 8 : 6);
+inline constexpr Index kCellUnits = 16;  // 64 bytes of floats or pairs: a line of the cache, a row of an AMX tile
 
-/// Rows of a block are a multiple of every tile's.
-inline constexpr Index kTileRowsMultiple = 24;
-
-/// Vectors a tile is wide for `outputs` channels: as little padding as possible, then as wide as possible.
-inline int tile_vectors(Index outputs, int vector_bytes, int item) {
-  const Index v = (outputs * item + vector_bytes - 1) / vector_bytes;
-  if (v <= 1) return 1;
-  if (vector_bytes < 64 || v == 2) return 2;
-  return (v + 3) / 4 * 4 <= (v + 2) / 3 * 3 ? 4 : 3;
-}
+/// Rows of a tile of cells, and of one of outputs (the weights' gradient; they divide 16). Registers: 2·R sums, 3 for a and b.
+template <int B> inline constexpr int kCellRows = B == 64 ? 14 : B == 32 ? 6 : 4;
+template <int B> inline constexpr int kOutputRows = B == 64 ? 8 : 4;
 
 /// Bytes of the vectors that dispatch() takes.
 inline int vector_bytes() { return isa() >= Isa::avx512 ? 64 : isa() >= Isa::avx2 ? 32 : 16; }
 
-template <class A, int B, int NV>
-struct ConvTile {
-  using V = Vec<A, B>;
-  using L = Lanes<V>;
-  static constexpr int M = kTileRows<B, NV>, N = NV * V::lanes;
+/// Columns of a sliver of the right operand: two vectors.
+template <class U>
+Index sliver_width() { return 2 * vector_bytes() / Index(sizeof(U)); }
 
-  /// rows: [taps][rows_step] pointers, each read at `depth` numbers; panel: taps `panel_step` numbers apart, [depth][N]; out [M][N].
-  FRAMEGRAD_INLINE static void forward_tile(const A* const* rows, Index rows_step, Index taps, Index first, Index depth, const A* panel,
-                                            Index panel_step, A* out, bool add) {
-    V sum[M][NV];
-    zero(sum);
-    for (Index t = 0; t < taps; ++t) {
-      const A* row[M];
-#pragma GCC unroll 8
-      for (int i = 0; i < M; ++i) row[i] = rows[t * rows_step + i] + first;
-      const A* b = panel + t * panel_step;
-      for (Index c = 0; c < depth; ++c, b += N) {
-        V right[NV];
-#pragma GCC unroll 4
-        for (int j = 0; j < NV; ++j) right[j] = L{j * V::lanes}.load(b);
-#pragma GCC unroll 8
-        for (int i = 0; i < M; ++i) {
-          const V left(row[i][c]);
-#pragma GCC unroll 4
-          for (int j = 0; j < NV; ++j) sum[i][j] = fma(left, right[j], sum[i][j]);
+template <class U> using UnitSum = std::conditional_t<std::is_same_v<U, Pair>, float, U>;
+
+/// Memory from the caching allocator, as U; not initialised.
+template <class U>
+class ConvBuffer {
+ public:
+  explicit ConvBuffer(Index count) : storage_(std::make_unique<Storage>(count * Index(sizeof(U)), kCpu)) {}
+  U* data() const { return static_cast<U*>(storage_->data()); }
+
+ private:
+  std::unique_ptr<Storage> storage_;
+};
+
+/// The steps of a sum: where each begins in the left operand, in units. The first `full` have 16 units, those behind them `last`.
+struct ConvSteps {
+  const Index* at;
+  Index count, full, last;
+  ConvSteps slice(Index from, Index n) const { return {at + from, n, full - from, last}; }
+};
+
+template <class A, int B, int R, int Vectors, int RowStep, int UnitStep>
+struct ConvTile {
+  /// b: 16 rows of two vectors a step; out: R rows, ld apart.
+  FRAMEGRAD_INLINE static void run(const ConvSteps& steps, const A* a, const A* b, A* out, Index ld, bool add) {
+    using V = Vec<A, B>;
+    using N = typename V::Native;  // bare vectors: g++ 12 keeps a copy of a struct of them on the stack
+    constexpr Index W = 2 * V::lanes;
+    N sum[R][Vectors];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = N{};
+    for (Index s = 0; s < steps.count; ++s) {
+      const A* from = a + steps.at[s];
+      const A* right = b + s * kCellUnits * W;
+      const Index units = s < steps.full ? kCellUnits : steps.last;
+      for (Index u = 0; u < units; ++u, from += UnitStep, right += W) {
+        N y[Vectors];
+#pragma GCC unroll 2
+        for (int v = 0; v < Vectors; ++v) {
+          y[v] = detail::load_all<V>(right + v * V::lanes).v;
+          __builtin_prefetch(right + 16 * W + v * V::lanes);
+        }
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) {
+          const N x = V(from[r * RowStep]).v;
+#pragma GCC unroll 2
+          for (int v = 0; v < Vectors; ++v) sum[r][v] = x * y[v] + sum[r][v];
         }
       }
     }
-    store(sum, out, N, M, add);
-  }
-
-  /// x: `count` pointers, of whose numbers [first, first + M) are taken, those below `depth` alone; at: which row of the panel belongs
-  /// to each; out [depth − first][ld] is added to.
-  FRAMEGRAD_INLINE static void outer_tile(const A* const* x, const std::int32_t* at, Index count, Index first, Index depth, const A* panel, A* out,
-                                          Index ld) {
-    V sum[M][NV];
-    zero(sum);
-    Index place[M];  // behind the last channel, the last once more: computed and not stored
-#pragma GCC unroll 8
-    for (int i = 0; i < M; ++i) place[i] = std::min(first + i, depth - 1);
-    for (Index p = 0; p < count; ++p) {
-      const A* row = x[p];
-      const A* b = panel + Index(at[p]) * N;
-      V right[NV];
-#pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) right[j] = L{j * V::lanes}.load(b);
-#pragma GCC unroll 8
-      for (int i = 0; i < M; ++i) {
-        const V left(row[place[i]]);
-#pragma GCC unroll 4
-        for (int j = 0; j < NV; ++j) sum[i][j] = fma(left, right[j], sum[i][j]);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) {
+        A* const to = out + r * ld + v * V::lanes;
+        const V x = V::of(sum[r][v]);
+        detail::store_all(to, add ? detail::load_all<V>(to) + x : x);
       }
-    }
-    store(sum, out, ld, int(std::min<Index>(M, depth - first)), true);
   }
+};
 
- private:
-  FRAMEGRAD_INLINE static void zero(V (&sum)[M][NV]) {
-#pragma GCC unroll 8
-    for (int i = 0; i < M; ++i)
-#pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) sum[i][j] = V(A(0));
-  }
-  FRAMEGRAD_INLINE static void store(const V (&sum)[M][NV], A* out, Index ld, int live, bool add) {
-#pragma GCC unroll 8
-    for (int i = 0; i < M; ++i) {
-      if (i >= live) continue;
-#pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) {
-        const L l{j * V::lanes};
-        l.store(out + i * ld, add ? l.load(out + i * ld) + sum[i][j] : sum[i][j]);
+/// Rows of numbers or −1 for zeros, `live` of each, to cells of `width`.
+struct ConvCopy {
+  template <int B, class T, class C>
+  FRAMEGRAD_INLINE static void run(const T* from, Index pitch, const Index* rows, Index count, Index live, Index width, C* to) {
+    using U = std::conditional_t<std::is_same_v<C, bf16>, Pair, C>;  // bf16 is copied in pairs
+    constexpr Index D = Index(sizeof(U) / sizeof(C)), N = Vec<U, B>::lanes;
+    for (Index i = 0; i < count; ++i, to += width) {
+      const T* const row = from + (rows[i] < 0 ? 0 : rows[i] * pitch);
+      Index c = 0;
+      if (rows[i] >= 0) {
+        for (; c + D * N <= live; c += D * N) {
+          if constexpr (D == 2) detail::store_all(reinterpret_cast<U*>(to + c), detail::load_all<Vec<U, B>>(reinterpret_cast<const U*>(row + c)));
+          else detail::store_all(to + c, detail::load_all<Vec<U, B>>(row + c));
+        }
+        for (; c < live; ++c) to[c] = C(row[c]);
       }
+      for (; c < width; ++c) to[c] = C(0.0f);
     }
   }
 };
 
-/// Calls f(ConvTile<A, B, NV>) for the NV given.
-template <class A, int B, class F>
-FRAMEGRAD_INLINE void with_tile(int vectors, F&& f) {
-  if constexpr (B == 64) {
-    if (vectors == 4) return f(ConvTile<A, B, 4>{});
-    if (vectors == 3) return f(ConvTile<A, B, 3>{});
+/// Rows of sums to the rows that `target` names, if it names one.
+template <bool by_instruction = false>
+struct ConvStore {
+  template <int B, class A, class T>
+  FRAMEGRAD_INLINE static void run(Index rows, Index outputs, const A* sums, Index stride, const A* bias, const Index* target, T* y, Index pitch) {
+    using V = Vec<A, B>;
+    for (Index i = 0; i < rows; ++i) {
+      if (target[i] < 0) continue;
+      T* const to = y + target[i] * pitch;
+      const A* const from = sums + i * stride;
+      each<V>(outputs, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
+        const V s = bias ? l.load(from) + l.load(bias) : l.load(from);
+        if constexpr (by_instruction) detail::store_by_instruction(l, to, s);
+        else l.store(to, s);
+      });
+    }
   }
-  if (vectors == 2) return f(ConvTile<A, B, 2>{});
-  f(ConvTile<A, B, 1>{});
-}
+};
 
 }  // namespace fg::inline FRAMEGRAD_ABI::cpu

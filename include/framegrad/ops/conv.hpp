@@ -8,10 +8,9 @@
 //
 // x and y lie channels-last, so their rows are tokens; w is as released checkpoints have it. Padding is per side:
 // Sides{k − 1, 0} in time is a causal convolution. Sums are f32: of bf16 where the processor multiplies
-// pairs of it, else of numbers widened once.
+// pairs of it, else of numbers widened while they are copied (cpu/conv.hpp).
 #pragma once
 
-#include <framegrad/cpu/conv_pairs.hpp>
 #include <framegrad/cpu/conv_weight.hpp>
 #include <framegrad/cpu/sum_to.hpp>
 #include <framegrad/cuda/conv.hpp>
@@ -64,13 +63,9 @@ struct Conv {
     const Index C = in.x.size(1), O = in.w.size(0), Cg = C / a.groups, Og = O / a.groups;
     const cpu::ConvGrid grid = forward_grid(a, in.x, in.w, out.y);
     const std::vector<A> bias = in.b ? widened_bias(*in.b) : std::vector<A>{};
-    if (by_pairs()) return gather_pairs(a, grid, in.x, C, Cg, in.w, Og, in.w.stride(0), in.w.stride(1), in.b ? bias.data() : nullptr, out.y, O);
-    const Widened x(in.x);
-    cpu::ConvPanels<A> panels;
-    for (Index g = 0; g < a.groups; ++g) {
-      panels.pack(in.w.data() + g * Og * in.w.stride(0), Og, in.w.stride(0), Cg, in.w.stride(1), tap_offsets(grid, in.w));
-      cpu::convolve(grid, x.data + g * Cg, C, panels, in.b ? bias.data() + g * Og : nullptr, out.y.data() + g * Og, O);
-    }
+    for (Index g = 0; g < a.groups; ++g)
+      cpu::convolve<T>(grid, in.x.data() + g * Cg, C, {in.w.data() + g * Og * in.w.stride(0), Og, in.w.stride(0), Cg, in.w.stride(1), tap_offsets(grid, in.w)},
+                       in.b ? bias.data() + g * Og : nullptr, out.y.data() + g * Og, O);
   }
 
   static void backward(Cpu, const Attrs& a, const Saved& saved, const Out& g, In& d) {
@@ -125,30 +120,6 @@ struct Conv {
     return s;
   }
 
-  static bool by_pairs() { return std::is_same_v<T, bf16> && cpu::isa() >= cpu::Isa::avx512_bf16; }
-  // The gather of all groups: `depth` channels of `source` rows a group, to `outputs` of `target` rows.
-  static void gather_pairs([[maybe_unused]] const Attrs& a, [[maybe_unused]] const cpu::ConvGrid& grid, [[maybe_unused]] const Tensor<T>& source,
-                           [[maybe_unused]] Index source_pitch, [[maybe_unused]] Index depth, [[maybe_unused]] const Tensor<T>& w, [[maybe_unused]] Index outputs,
-                           [[maybe_unused]] Index output_step, [[maybe_unused]] Index depth_step, [[maybe_unused]] const A* bias, [[maybe_unused]] const Tensor<T>& target,
-                           [[maybe_unused]] Index target_pitch) {
-#if defined(__x86_64__)
-    if constexpr (std::is_same_v<T, bf16>) {
-      cpu::ConvPairWeights weights;
-      const Index group_step = w.size(0) / a.groups * w.stride(0);
-      for (Index g = 0; g < a.groups; ++g) {
-        weights.pack(w.data() + g * group_step, outputs, output_step, depth, depth_step, tap_offsets(grid, w));
-        cpu::convolve_pairs(grid, source.data() + g * depth, source_pitch, weights, bias ? bias + g * outputs : nullptr, target.data() + g * outputs, target_pitch);
-      }
-    }
-#endif
-  }
-
-  // Rows in the type that sums are taken in: the tensor's own, or a copy.
-  struct Widened {
-    AnyTensor kept;
-    const A* data;
-    explicit Widened(const Tensor<T>& x) : kept(converted(x.detach(), dtype_of<A>)), data(static_cast<const A*>(kept.raw())) {}
-  };
   static std::vector<A> widened_bias(const Tensor<T>& b) {
     std::vector<A> v(static_cast<std::size_t>(b.count()));
     std::transform(b.data(), b.data() + b.count(), v.begin(), [](T t) { return A(t); });
@@ -193,8 +164,6 @@ struct Conv {
   static void backward_data(const Attrs& a, const Tensor<T>& w, const Tensor<T>& dy, const Tensor<T>& dx) {
     const Index C = dx.size(1), O = w.size(0), Cg = C / a.groups, Og = O / a.groups;
     const auto inputs = volume_of(dx), kernel = volume_of(w), outputs = volume_of(dy);
-    const std::optional<Widened> rows = by_pairs() ? std::nullopt : std::optional<Widened>(dy);
-    cpu::ConvPanels<A> panels;
     const auto axis = [&](std::size_t i, Index r) {
       return residue_axis(r, a.stride[i], a.dilation[i], a.padding[i].before, kernel[i], inputs[i], outputs[i]);
     };
@@ -203,31 +172,17 @@ struct Conv {
         for (Index rw = 0; rw < a.stride[2]; ++rw) {
           const cpu::ConvGrid grid{dx.size(0), {axis(0, rd), axis(1, rh), axis(2, rw)}};
           if (grid.positions() == 0) continue;
-          if (by_pairs()) {
-            gather_pairs(a, grid, dy, O, Og, w, Cg, w.stride(1), w.stride(0), nullptr, dx, C);
-            continue;
-          }
-          for (Index g = 0; g < a.groups; ++g) {
-            panels.pack(w.data() + g * Og * w.stride(0), Cg, w.stride(1), Og, w.stride(0), tap_offsets(grid, w));
-            cpu::convolve<A, T>(grid, rows->data + g * Og, O, panels, nullptr, dx.data() + g * Cg, C);
-          }
+          for (Index g = 0; g < a.groups; ++g)
+            cpu::convolve<T>(grid, dy.data() + g * Og, O, {w.data() + g * Og * w.stride(0), Cg, w.stride(1), Og, w.stride(0), tap_offsets(grid, w)}, nullptr, dx.data() + g * Cg, C);
         }
   }
 
   static void backward_weight(const Attrs& a, const Tensor<T>& x, const Tensor<T>& dy, const Tensor<T>& dw) {
     const Index C = x.size(1), O = dw.size(0), Cg = C / a.groups, Og = O / a.groups;
     const cpu::ConvGrid grid = forward_grid(a, x, dw, dy);
-#if defined(__x86_64__)
-    if constexpr (std::is_same_v<T, bf16>) {
-      for (Index g = 0; by_pairs() && g < a.groups; ++g)
-        cpu::convolve_weights_pairs(grid, x.data() + g * Cg, C, Cg, dy.data() + g * Og, O, Og, dw.data() + g * Og * dw.stride(0), dw.stride(0), dw.stride(1), tap_offsets(grid, dw));
-      if (by_pairs()) return;
-    }
-#endif
-    const Widened rows(x);
     for (Index g = 0; g < a.groups; ++g)
-      cpu::convolve_weights(grid, rows.data + g * Cg, C, Cg, static_cast<const T*>(dy.data()) + g * Og, O, Og, dw.data() + g * Og * dw.stride(0),
-                            dw.stride(0), dw.stride(1), tap_offsets(grid, dw));
+      cpu::convolve_weights<T>(grid, x.data() + g * Cg, C, dy.data() + g * Og, O,
+                               {dw.data() + g * Og * dw.stride(0), Og, dw.stride(0), Cg, dw.stride(1), tap_offsets(grid, dw)});
   }
 };
 
