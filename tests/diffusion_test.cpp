@@ -1,27 +1,16 @@
 // Schedules, samplers, guidance and losses: the tables and identities of specs D and H.1 (16–22), and problems with a known answer.
 #include <gtest/gtest.h>
 
-#include <framegrad/diffusion/dpm_solver.hpp>
 #include <framegrad/diffusion/guidance.hpp>
-#include <framegrad/diffusion/iddpm.hpp>
-#include <framegrad/diffusion/rectified_flow.hpp>
 #include <framegrad/ops/cat.hpp>
 #include <framegrad/ops/div.hpp>
+
+#include "diffusion_chains.hpp"
 
 namespace {
 
 using namespace fg;
-
-template <class T, int R>
-double at(const Tensor<T, R>& t, Index i) {
-  return double(static_cast<const T*>(row_major_copy(t.detach()).raw())[i]);
-}
-template <class T, int R>
-double greatest_difference(const Tensor<T, R>& a, const Tensor<T, R>& b) {
-  double d = 0;
-  for (Index i = 0; i < a.count(); ++i) d = std::max(d, std::abs(at(a, i) - at(b, i)));
-  return d;
-}
+using namespace fg::test;
 
 // --- schedules
 
@@ -106,51 +95,10 @@ TEST(NoiseSchedule, RespacedAlphaBarIsTheFullOne) {
 
 // --- the ancestral sampler and its loss
 
-TEST(Iddpm, KnownChains) {
-  const auto model = [](const Tensor<float, 5>& x, const Tensor<float, 1>&) { return cat({x * 0.3, x * 0 + 0.2}, 1); };
-  const auto run = [&](Index K, float n, double* first_factor) {
-    const auto start = tensor<float, 5>({1, 1, 1, 1, 4}, {1, -0.5f, 0.25f, 2});
-    const auto s = respaced(linear_schedule(), K);
-    if (first_factor) {
-      const auto p = split_prediction<float, 5>(model(start, timesteps(1, 999)), start, "test");
-      *first_factor = at(iddpm_step(s, start, {K - 1}, p).mean, 0);
-    }
-    return iddpm_sample(s, model, start, [&](const Tensor<float, 5>& x) { return x * 0 + n; });
-  };
-  const auto expect = [](const Tensor<float, 5>& got, std::initializer_list<double> wanted) {
-    Index i = 0;
-    for (const double w : wanted) {
-      EXPECT_NEAR(at(got, i), w, 1e-4 * std::abs(w));
-      ++i;
-    }
-  };
-  double factor = 0;
-  expect(run(10, 0, &factor), {20.613234, -10.306617, 5.153308, 41.226467});
-  EXPECT_NEAR(factor, 2.122944832, 2e-6);
-  expect(run(10, 1, nullptr), {41.822117, 10.902266, 26.362192, 62.435356});
-  expect(run(100, 0, &factor), {5.990989, -2.995495, 1.497747, 11.981979});
-  EXPECT_NEAR(factor, 1.045349121, 1e-6);
-  expect(run(100, 1, nullptr), {66.714958, 57.728500, 62.221756, 72.705963});
-}
-
-template <class T>
-IddpmLoss<T> constant_loss(Index k, double v, double noise_hat = 0) {
-  const auto zero = zeros<T>({1, 2, 1, 2, 2});
-  const auto model = [&](const Tensor<T, 5>& x, const Tensor<float, 1>&) { return cat({x * 0 + noise_hat, x * 0 + v}, 1); };
-  return iddpm_loss(linear_schedule(), model, zero, {k}, zero);
-}
-
+TEST(Iddpm, KnownChains) { expect_known_chains<float>(kCpu); }
 TEST(Iddpm, LossOfThePerfectPredictor) {
-  struct { Index k; double v, vb; } const rows[] = {{1, -1, 0},         {1, 0, 0.0493115},    {1, 1, 0.1751246},  {0, -1, 1.3056655},
-                                                    {0, 0, 1.5071435}, {0, 1, 1.7130142}, {500, 1, 2.6e-7}, {500, -1, 0}};
-  for (const auto& r : rows) {
-    const auto exact = constant_loss<double>(r.k, r.v);
-    EXPECT_EQ(at(exact.mse, 0), 0);
-    EXPECT_NEAR(at(exact.vb, 0), r.vb, r.k == 500 ? 1e-8 : 5e-7) << r.k << " " << r.v;
-    EXPECT_NEAR(at(constant_loss<float>(r.k, r.v).vb, 0), r.vb, 3e-6);  // a sum of three terms near 1, cancelling
-    EXPECT_EQ(at(exact.total, 0), at(exact.mse, 0) + at(exact.vb, 0));
-  }
-  EXPECT_NEAR(at(constant_loss<double>(300, 0.3, 0.5).mse, 0), 0.25, 1e-15);
+  expect_known_losses<double>(kCpu);
+  expect_known_losses<float>(kCpu);
 }
 
 TEST(Iddpm, EachPartOfTheLossReachesItsHalf) {
@@ -259,68 +207,14 @@ TEST(Guidance, TwoConditions) {
   EXPECT_LE(greatest_difference(two(0.3, 0.3, -0.2, 7, 12.5), single), 2e-15);                               // the second condition says nothing
 }
 
-// --- data that are Gaussian: the exact noise is known, and so is where each start ends
+// --- data that are Gaussian
 
-struct Gaussian {
-  double mean = 0.7, deviation = 0.4;
-  NoiseSchedule fine = linear_schedule(100000, 1e-6, 2e-4);
-
-  /// E[noise | x] at timestep t.
-  auto model() const {
-    return [this](const Tensor<double, 2>& x, const Tensor<float, 1>& t) {
-      const Index k = Index(t(0));
-      const double a = fine.signal(k), s = fine.noise(k), v = a * a * deviation * deviation + s * s;
-      return (x - a * mean) * (s / v);
-    };
-  }
-  /// The probability flow from the last step to the first, and the model's guess there.
-  double end(double x) const {
-    const auto spread = [&](Index k) { return std::sqrt(fine.signal(k) * fine.signal(k) * deviation * deviation + fine.noise(k) * fine.noise(k)); };
-    const Index last = fine.steps() - 1;
-    const double z = (x - fine.signal(last) * mean) / spread(last), x1 = fine.signal(0) * mean + z * spread(0);
-    const double v = spread(0) * spread(0);
-    return mean + fine.signal(0) * deviation * deviation / v * (x1 - fine.signal(0) * mean);
-  }
-};
-
-TEST(Samplers, OrderOfConvergence) {
-  const Gaussian g;
-  const auto start = tensor<double, 2>({2, 1}, {1.3, -0.8});
-  const auto error = [&](Index K, auto&& sample) {
-    const auto x = sample(respaced(g.fine, log_ratio_steps(g.fine, K)));
-    return std::max(std::abs(at(x, 0) - g.end(1.3)), std::abs(at(x, 1) - g.end(-0.8)));
-  };
-  const auto ddim = [&](const NoiseSchedule& s) { return ddim_sample(s, g.model(), start); };
-  const auto dpm = [&](const NoiseSchedule& s) { return dpm_solver_sample(s, g.model(), start); };
-  double previous_ddim = error(20, ddim), previous_dpm = error(20, dpm);
-  for (const Index K : {40, 80, 160}) {
-    const double e1 = error(K, ddim), e2 = error(K, dpm);
-    RecordProperty(text("ddim_", K), text(e1)), RecordProperty(text("dpm_", K), text(e2 * 1e6, "e-6"));
-    EXPECT_NEAR(previous_ddim / e1, 2, 0.2) << K;
-    EXPECT_NEAR(previous_dpm / e2, 4, 1.0) << K;
-    EXPECT_LT(e2, e1 / 4);
-    previous_ddim = e1, previous_dpm = e2;
-  }
-}
-
-TEST(Samplers, DdimWithEtaOneIsAncestral) {
-  const Gaussian g;
-  const auto s = respaced(g.fine, 30);
-  const auto start = tensor<double, 2>({2, 1}, {1.3, -0.8});
-  Generator a(5), b(5), c(6);
-  auto all = empty<double>({30, 2, 1});
-  fill_randn(all.data(), all.count(), a);
-  // The ancestral one draws at its last step too, so it needs all thirty.
-  const auto ancestral = iddpm_sample(s, g.model(), start, noise_given(all)), ddim = ddim_sample(s, g.model(), start, 1.0, noise_given(all));
-  EXPECT_LE(greatest_difference(ancestral, ddim), 1e-12);
-  EXPECT_GT(greatest_difference(ddim_sample(s, g.model(), start, 0.5, noise_from(c)), ddim), 1e-3);
-  EXPECT_THROW(iddpm_sample(respaced(g.fine, 31), g.model(), start, noise_given(all)), ShapeError);
-  EXPECT_THROW(ddim_sample(s, g.model(), start, 0.5), ConfigError);
-  EXPECT_THROW(ddim_sample(s, g.model(), start, 1.5, noise_from(c)), ConfigError);
-}
+TEST(Samplers, OrderOfConvergence) { expect_orders<double>(kCpu, 160); }
+TEST(Samplers, DdimWithEtaOneIsAncestral) { expect_ddim_with_eta_one_is_ancestral<double>(kCpu); }
+TEST(Samplers, VarianceChannelsAreLeftUnreadByOdeSamplers) { expect_variance_unread<double>(kCpu); }
 
 TEST(Samplers, AncestralSamplesHaveTheDataDistribution) {
-  const Gaussian g;
+  const Gaussian<double> g;
   const Index n = 4000;
   Generator generator(1);
   auto x = empty<double>({n, 1});
@@ -331,15 +225,6 @@ TEST(Samplers, AncestralSamplesHaveTheDataDistribution) {
   const double mean = sum / double(n), deviation = std::sqrt(squares / double(n) - mean * mean);
   EXPECT_NEAR(mean, g.mean, 5 * g.deviation / std::sqrt(double(n)));                  // five standard errors
   EXPECT_NEAR(deviation, g.deviation, 5 * g.deviation / std::sqrt(2.0 * double(n)) + 0.005);  // and 400 steps for infinitely many
-}
-
-TEST(Samplers, VarianceChannelsAreLeftUnreadByOdeSamplers) {
-  const Gaussian g;
-  const auto s = respaced(g.fine, 10);
-  const auto start = tensor<double, 2>({2, 1}, {1.3, -0.8});
-  const auto wide = [&](const Tensor<double, 2>& x, const Tensor<float, 1>& t) { return cat({g.model()(x, t), x * 5.0}, 1); };
-  EXPECT_EQ(greatest_difference(ddim_sample(s, wide, start), ddim_sample(s, g.model(), start)), 0);
-  EXPECT_EQ(greatest_difference(dpm_solver_sample(s, wide, start), dpm_solver_sample(s, g.model(), start)), 0);
 }
 
 TEST(Samplers, HooksAndNoise) {
@@ -370,77 +255,6 @@ TEST(Samplers, HooksAndNoise) {
   Generator again(3);
   EXPECT_EQ(greatest_difference(iddpm_sample(s, model, x, noise_from(other)), iddpm_sample(s, model, x, noise_from(again))), 0);
   EXPECT_FALSE(end.requires_grad());
-}
-
-// --- rectified flow
-
-TEST(RectifiedFlow, Shift) {
-  EXPECT_EQ(shifted_time(0, 8), 0);
-  EXPECT_EQ(shifted_time(1, 8), 1);
-  EXPECT_EQ(shifted_time(0.37, 1), 0.37);
-  EXPECT_NEAR(shifted_time(0.5, 8), 4 / 4.5, 1e-15);  // 8u / (1 + 7u)
-  EXPECT_THROW(shifted_time(0.5, 0), ConfigError);
-}
-
-TEST(RectifiedFlow, StraightLinesAreExact) {
-  const auto target = tensor<float, 3>({2, 1, 3}, {0.25f, -1, 3, 7, 0, -0.125f}), start = tensor<float, 3>({2, 1, 3}, {1, 2, -0.3f, 0.1f, 0.9f, -2});
-  const auto velocity = [&](const Tensor<float, 3>&, const Tensor<float, 1>&) { return start - target; };
-  const auto x0 = [&](const Tensor<float, 3>&, const Tensor<float, 1>&) { return target; };
-  for (const Index steps : {1, 7})
-    for (const double shift : {1.0, 8.0})
-      for (const FlowSolver solver : {FlowSolver::euler, FlowSolver::heun}) {
-        EXPECT_EQ(greatest_difference(flow_sample(x0, start, {steps, shift, FlowPrediction::x0, solver}), target), 0);
-        EXPECT_LE(greatest_difference(flow_sample(velocity, start, {steps, shift, FlowPrediction::velocity, solver}), target), 4e-6);  // a few ulp of 7 a step
-      }
-}
-
-TEST(RectifiedFlow, OrderOfConvergenceAndBothPredictions) {
-  const double m = 0.7, s = 0.4;
-  const auto x0 = [&](const Tensor<double, 2>& x, const Tensor<float, 1>& time) {
-    const double t = double(time(0)) / 1000, v = (1 - t) * (1 - t) * s * s + t * t;
-    return (x - (1 - t) * m) * ((1 - t) * s * s / v) + m;
-  };
-  const auto velocity = [&](const Tensor<double, 2>& x, const Tensor<float, 1>& time) { return (x - x0(x, time)) / (double(time(0)) / 1000); };
-  const auto start = tensor<double, 2>({2, 1}, {1.3, -0.8});
-  const auto error = [&](const Tensor<double, 2>& x) { return std::max(std::abs(at(x, 0) - (m + s * 1.3)), std::abs(at(x, 1) - (m - s * 0.8))); };
-  const auto run = [&](Index steps, FlowSolver solver) { return flow_sample(x0, start, {steps, 3, FlowPrediction::x0, solver}); };
-  EXPECT_NEAR(error(run(40, FlowSolver::euler)) / error(run(80, FlowSolver::euler)), 2, 0.3);
-  EXPECT_NEAR(error(run(40, FlowSolver::heun)) / error(run(80, FlowSolver::heun)), 4, 1.5);
-  EXPECT_LT(error(run(40, FlowSolver::heun)), error(run(80, FlowSolver::euler)));
-  // The timestep arrives rounded to f32.
-  for (const FlowSolver solver : {FlowSolver::euler, FlowSolver::heun})
-    EXPECT_LE(greatest_difference(run(20, solver), flow_sample(velocity, start, {20, 3, FlowPrediction::velocity, solver})), 1e-6);
-}
-
-TEST(RectifiedFlow, Losses) {
-  const auto x0 = tensor<double, 2>({2, 2}, {1, 2, -3, 4}), noise = tensor<double, 2>({2, 2}, {0.5, -1, 0.3, 0.1});
-  const std::vector<double> t{0.25, 0.8};
-  const auto perfect = [&](const Tensor<double, 2>& x, const Tensor<float, 1>& time) {
-    EXPECT_EQ(time(0), 250);
-    EXPECT_EQ(time(1), 800);
-    EXPECT_NEAR(x(0, 1), 0.75 * 2 - 0.25, 1e-15);
-    return noise - x0;
-  };
-  EXPECT_EQ(at(flow_loss(perfect, x0, t, noise).total, 0), 0);
-  // v = (x_t − x̂₀)/t: the loss of x₀ with weight 1/t² is that of v.
-  const auto guess = tensor<double, 2>({2, 2}, {0.9, 2.2, -2, 3});
-  const auto as_x0 = flow_loss([&](const Tensor<double, 2>&, const Tensor<float, 1>&) { return guess; }, x0, t, noise,
-                               {FlowPrediction::x0, [](double time) { return 1 / (time * time); }});
-  const auto as_velocity = flow_loss([&](const Tensor<double, 2>& x, const Tensor<float, 1>&) {
-    return (x - guess) / per_sample<double, 2>(2, [&](Index i) { return t[std::size_t(i)]; });
-  }, x0, t, noise);
-  for (Index i = 0; i < 2; ++i) EXPECT_NEAR(at(as_x0.loss, i), at(as_velocity.loss, i), 1e-13);
-  EXPECT_NEAR(at(as_x0.loss, 0), (0.01 + 0.04) / 2 / 0.0625, 1e-13);
-  EXPECT_NEAR(at(as_x0.total, 0), (at(as_x0.loss, 0) + at(as_x0.loss, 1)) / 2, 1e-14);
-  EXPECT_THROW(flow_loss(perfect, x0, {0.5}, noise), ShapeError);
-}
-
-TEST(RectifiedFlow, DetailWeights) {
-  EXPECT_DOUBLE_EQ(detail_weight(1.0), 1);
-  EXPECT_DOUBLE_EQ(detail_weight(0.5), 4);
-  EXPECT_NEAR(detail_weight(1.0 / 3), 7, 1e-12);  // both sides of the limit
-  EXPECT_DOUBLE_EQ(detail_weight(0.1), 7);
-  EXPECT_DOUBLE_EQ(detail_weight(0.0), 7);
 }
 
 }  // namespace
