@@ -6,7 +6,7 @@
 // Gradient, with g = ∂L/∂out and δ = Σ g·out over head_dim (Dao et al. 2022, arXiv:2205.14135, appendix B.2):
 //   ∂L/∂v = pᵀ·g     ds = p∘(g·vᵀ − δ) = ∂L/∂bias     ∂L/∂q = scale·ds·k     ∂L/∂k = scale·dsᵀ·q
 //
-// No queries × keys buffer exists in either direction: blocks of queries meet blocks of keys in a scratch of each thread.
+// No queries × keys buffer exists in either direction, unless both are few (attention_few.hpp): blocks of queries meet blocks of keys in a scratch of each thread.
 // Forward carries the running maximum and sum of a query from block to block (Milakov, Gimelshein 2018, arXiv:1805.02867).
 // A query that sees no key has output, gradients zero, and lse −∞.
 //
@@ -17,6 +17,7 @@
 #include <framegrad/core/parallel.hpp>
 #include <framegrad/cpu/attention_amx.hpp>
 #include <framegrad/cpu/attention_amx_backward.hpp>
+#include <framegrad/cpu/attention_few.hpp>
 #include <framegrad/cpu/attention_forward.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cpu {
@@ -44,6 +45,19 @@ void backward_by(const BackwardProblem<T>& p, double ns) {
   if (keys) parallel_for(n * key_blocks, ns / double(key_blocks), [&](Range r) { On::template run<BackwardKeys<Blocks>>(r, p); });
 }
 
+/// dq, dk, dv.
+template <class T>
+void backward_rows(const BackwardProblem<T>& p) {
+  const double ns = p.sequence_ns();
+#if defined(__x86_64__)
+  if constexpr (std::is_same_v<T, bf16>) {
+    if (isa() == Isa::amx && served_by_tiles(p.shape)) return backward_by<AmxBlocks, OnWidest>(p, ns / 8);
+  }
+#endif
+  if (served_by_rows(p.shape)) return parallel_for(p.sequences(), ns, [&](Range r) { dispatch<BackwardFew<T>>(r, p); });
+  backward_by<FmaBlocks, OnAny>(p, ns);
+}
+
 }  // namespace attention
 
 /// q, k, v → out, and lse [outer, inner, heads, queries] unless it is null.
@@ -59,6 +73,9 @@ void attention_forward(const AttentionShape& shape, const AttentionMask& mask, c
     }
   }
 #endif
+  if (attention::served_by_rows(shape)) {
+    return parallel_for(p.forward_items(), p.item_ns(), [&](Range items) { dispatch<attention::ForwardFew<T>>(items, p); });
+  }
   parallel_for(p.forward_items(), p.item_ns(), [&](Range items) { dispatch<attention::Forward<T>>(items, p); });
 }
 
@@ -71,13 +88,7 @@ void attention_backward(const AttentionShape& shape, const AttentionMask& mask, 
                         AttentionView<T> dv, T* dbias = nullptr) {
   using namespace attention;
   const BackwardProblem<T> p{{shape, mask, bias, q, k, v}, out, dout, lse, dq, dk, dv, dbias};
-#if defined(__x86_64__)
-  if constexpr (std::is_same_v<T, bf16>) {
-    if (isa() == Isa::amx && served_by_tiles(shape)) backward_by<AmxBlocks, OnWidest>(p, p.sequence_ns() / 8);
-    else backward_by<FmaBlocks, OnAny>(p, p.sequence_ns());
-  } else
-#endif
-    backward_by<FmaBlocks, OnAny>(p, p.sequence_ns());
+  if (dq.data || dk.data || dv.data) backward_rows(p);
   if (dbias) parallel_for(p.bias_items(), p.bias_item_ns(), [&](Range r) { dispatch<BackwardBias<T>>(r, p); });
 }
 

@@ -1,0 +1,210 @@
+// attention to few keys, forward and backward: the frames of one patch, or a caption's words. There are thousands of such sequences,
+// and what lies around the products counts as much as they do.
+//
+// Queries are lanes, a vector of them at a time; keys, values and what is summed over rows stay where they lie (attention_rows.hpp).
+//
+//   S = K·Qᵀ + added                         [keys][lane]      c = scale·log₂e is in Qᵀ: scores in units of log 2
+//   P = 2^(S − m)/Σ    out = Pᵀ·V             all keys are there at once: nothing runs along
+//
+//   P = 2^(S − lse)    G = V·gᵀ               [keys][query]
+//   δ = Σ P∘G          dS = P∘(G − δ)         over the keys, which is Σ g·out over head_dim: `out` is not read
+//   dV = P·g   dK = scale·dS·q   dQ = scale·dSᵀ·K
+#pragma once
+
+#include <algorithm>
+
+#include <framegrad/cpu/attention_forward.hpp>
+#include <framegrad/cpu/attention_rows.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI::cpu::attention {
+
+/// Scores of so many, in f32, stay in the second cache.
+inline constexpr Index kFewKeys = 64, kFewQueries = 256;
+
+/// A row has a vector's numbers at least.
+inline bool served_by_rows(const AttentionShape& s) {
+  return s.keys <= kFewKeys && s.queries <= kFewQueries && s.head_dim >= 16 && s.head_dim <= 128;
+}
+
+template <class P>
+FRAMEGRAD_INLINE Rows<P> rows_of(const AttentionView<P>& x, const Sequence& s, Index first = 0) { return {row(x, s, first), x.row}; }
+
+/// Fetches rows of the sequences that come next into the second cache, in each of a batch index's heads its share of them: whole rows,
+/// which the processor follows by itself, where a head's piece of each would be the beginning of a stream that never goes on.
+template <class P>
+FRAMEGRAD_INLINE void fetch_next(const AttentionView<P>& x, const AttentionShape& shape, const Sequence& s, Index rows) {
+  const bool last = s.inner + 1 == shape.inner;
+  const Sequence next{s.outer + last, last ? 0 : s.inner + 1, 0};
+  if (!x.data || x.head != shape.head_dim || next.outer == shape.outer) return;
+  const Index bytes = shape.heads * shape.head_dim * Index(sizeof(P));
+  for (Index i = rows * s.head / shape.heads, end = rows * (s.head + 1) / shape.heads; i < end; ++i) {
+    const char* const p = reinterpret_cast<const char*>(row(x, next, i));
+    for (Index b = 0; b < bytes; b += 64) __builtin_prefetch(p + b, 0, 2);
+  }
+}
+
+/// The scratch of a thread, and what of a sequence lies there.
+template <class T, int B>
+class FewKeys {
+ public:
+  using A = accum_t<T>;
+  using V = Vec<A, B>;
+  using Tl = Tiling<A, B>;
+  static constexpr Index L = V::lanes;
+  static constexpr bool kTaken = !std::is_same_v<T, A>;  // keys and values have to be made A
+
+  /// `lanes`: scores of so many queries are kept, for as many `sets` of keys, queries and scores.
+  FRAMEGRAD_INLINE FewKeys(const Problem<T>& p, Index lanes, int sets) : p_(p), D_(p.shape.head_dim), taken_stride_(round_up(D_, L) + L) {
+    const Index taken = kTaken ? p.shape.keys * taken_stride_ : 0, square = p.shape.keys * lanes, added = p.adds() ? p.shape.keys * Tl::W : 0;
+    Scratch m(sets * (Scratch::bytes_of<A>(taken) + Scratch::bytes_of<A>(D_ * L) + Scratch::bytes_of<A>(square)) + Scratch::bytes_of<A>(added));
+    for (int i = 0; i < sets; ++i) {
+      taken_[i] = m.take<A>(taken), lanes_[i] = m.take<A>(D_ * L);
+      scores[i] = {m.take<A>(square), lanes};
+    }
+    added_ = m.take<A>(added);
+  }
+
+  /// scores[set] from lane `to` on = factor·x·yᵀ of `keys` rows of x, and `queries` rows of y from q0 on.
+  FRAMEGRAD_INLINE void meet(int set, const AttentionView<const T>& x, const AttentionView<const T>& y, const Sequence& s, Index keys, Index q0, Index queries,
+                             A factor, Index to) {
+    call<RowsToLanes, B>(rows_of(y, s, q0), queries, D_, factor, lanes_[set]);
+    Rows<const A> left{taken_[set], taken_stride_};
+    if constexpr (!kTaken) left = rows_of(x, s);
+    else if (q0 == first_) call<TakeRows, B>(rows_of(x, s), keys, D_, Rows<A>{taken_[set], taken_stride_});
+    call<RowScores, B>(left, keys, D_, static_cast<const A*>(lanes_[set]), Rows<A>{scores[set].data + to, scores[set].stride});
+  }
+  /// The queries that a sequence's keys are first met by.
+  FRAMEGRAD_INLINE void begin(Index q0) { first_ = q0; }
+
+  /// Adds bias and mask to scores[0] from lane `to` on.
+  FRAMEGRAD_INLINE void add(const Sequence& s, Index keys, Index q0, Index queries, Index to) {
+    if (!p_.adds()) return;
+    const T* const bias = p_.bias.data ? p_.bias.data + offset(p_.bias, s, q0, 0) : nullptr;
+    const std::uint8_t* const seen = p_.mask.seen ? p_.mask.seen + offset(p_.mask, s, q0, 0) : nullptr;
+    if (bias != bias_ || seen != seen_ || queries > added_queries_) {  // sequences often share them
+      call<PackAdded, B>(p_, s, Block{q0, queries, 0, p_.shape.keys}, Panels<A>{added_, p_.shape.keys});
+      bias_ = bias, seen_ = seen, added_queries_ = queries;
+    }
+    for (Index i = 0; i < keys; ++i) {
+      A* const x = scores[0][i] + to;
+      detail::store_all(x, fma(detail::load_all<V>(added_ + i * Tl::W), V(A(kLog2E)), detail::load_all<V>(x)));
+    }
+  }
+
+  /// scores[set] as a product's left side.
+  FRAMEGRAD_INLINE Rows<const A> left(int set) const { return {scores[set].data, scores[set].stride}; }
+
+  Rows<A> scores[2];  // [key][query]
+
+ private:
+  const Problem<T>& p_;
+  Index D_, taken_stride_, first_ = 0, added_queries_ = 0;
+  A *taken_[2], *lanes_[2], *added_;
+  const T* bias_ = nullptr;
+  const std::uint8_t* seen_ = nullptr;
+};
+
+/// An item is a sequence's block of kQueries.
+template <class T>
+struct ForwardFew {
+  using A = accum_t<T>;
+
+  template <int B>
+  FRAMEGRAD_INLINE static void run(Range items, const ForwardProblem<T>& p) {
+    using V = Vec<A, B>;
+    constexpr Index L = V::lanes;
+    const AttentionShape& shape = p.shape;
+    const Index blocks = p.query_blocks();
+    const bool single = shape.queries <= L;
+    FewKeys<T, B> few(p, L, 1);
+    for (Index item = items.begin; item < items.end; ++item) {
+      const Sequence s = p.sequence(item / blocks);
+      const Index first = item % blocks * kQueries, end = first + p.query_count(first), keys = p.seen_keys(s);
+      if (first == 0 || item == items.begin) few.begin(first);
+      if (first == 0) fetch_next(p.k, shape, s, shape.keys);
+      if (single) fetch_next(p.q, shape, s, shape.queries);
+      for (Index q0 = first; q0 < end; q0 += L) {
+        const Index queries = end - q0 < L ? end - q0 : L;
+        few.meet(0, p.k, p.q, s, keys, q0, queries, A(shape.scale * kLog2E), 0);
+        few.add(s, keys, q0, queries, 0);
+        if (first == 0) fetch_next(p.v, shape, s, q0 == 0 ? shape.keys : 0);
+        softmax<V>(keys, few.scores[0], p.lse ? p.lse + item / blocks * shape.queries + q0 : nullptr, int(queries));
+        if (single) fetch_next(p.out, shape, s, shape.queries);
+        call<SumRows<Scores::of_lanes>, B>(queries, shape.head_dim, keys, few.left(0), rows_of(p.v, s), A(1), rows_of(p.out, s, q0));
+      }
+    }
+  }
+
+ private:
+  template <class V>
+  FRAMEGRAD_INLINE static void softmax(Index keys, Rows<A> s, A* lse, int queries) {
+    constexpr A kUnseen = -std::numeric_limits<A>::infinity();
+    V m(kUnseen), sum(0);
+    for (Index k = 0; k < keys; ++k) m = max(m, detail::load_all<V>(s[k]));
+    const V base = select(m == V(kUnseen), V(0), m);
+    for (Index k = 0; k < keys; ++k) {
+      const V p = power(detail::load_all<V>(s[k]) - base);
+      detail::store_all(s[k], p);
+      sum += p;
+    }
+    const V inverse = select(sum == V(0), V(0), V(1) / sum);
+    for (Index k = 0; k < keys; ++k) detail::store_all(s[k], detail::load_all<V>(s[k]) * inverse);
+    if (lse) Lanes<V>{0, queries}.store(lse, fma(m, V(A(kLn2)), log(sum)));
+  }
+};
+
+/// An item is a sequence.
+template <class T>
+struct BackwardFew {
+  using A = accum_t<T>;
+
+  template <int B>
+  FRAMEGRAD_INLINE static void run(Range items, const BackwardProblem<T>& p) {
+    using V = Vec<A, B>;
+    constexpr Index L = V::lanes;
+    const AttentionShape& shape = p.shape;
+    const Index D = shape.head_dim, Q = shape.queries;
+    const A scale = A(shape.scale);
+    FewKeys<T, B> few(p, round_up(Q, L), 2);
+    for (Index item = items.begin; item < items.end; ++item) {
+      const Sequence s = p.sequence(item);
+      const Index keys = p.seen_keys(s);
+      few.begin(0);
+      for (const auto& x : {p.k, p.v}) fetch_next(x, shape, s, shape.keys);
+      for (Index q0 = 0; q0 < Q; q0 += L) {
+        const Index queries = Q - q0 < L ? Q - q0 : L;
+        few.meet(0, p.k, p.q, s, keys, q0, queries, A(shape.scale * kLog2E), q0);
+        few.add(s, keys, q0, queries, q0);
+        few.meet(1, p.v, p.dout, s, keys, q0, queries, A(1), q0);
+        probabilities<V>(keys, few.scores[0], few.scores[1], q0, p.lse + item * Q + q0, int(queries));
+      }
+      for (const auto& x : {p.q, p.dout}) fetch_next(x, shape, s, Q);
+      if (p.dv.data) call<SumRows<Scores::of_rows>, B>(keys, D, Q, few.left(0), rows_of(p.dout, s), A(1), rows_of(p.dv, s));
+      if (p.dk.data) call<SumRows<Scores::of_rows>, B>(keys, D, Q, few.left(1), rows_of(p.q, s), scale, rows_of(p.dk, s));
+      if (p.dq.data) call<SumRows<Scores::of_lanes>, B>(Q, D, keys, few.left(1), rows_of(p.k, s), scale, rows_of(p.dq, s));
+      for (const auto& x : {p.dk, p.dv}) {
+        fetch_next(x, shape, s, shape.keys);
+        for (Index i = keys; x.data && i < shape.keys; ++i) std::fill_n(row(x, s, i), D, T(0));
+      }
+      fetch_next(p.dq, shape, s, Q);
+    }
+  }
+
+ private:
+  /// S and G of the queries from q0 on → P and dS.
+  template <class V>
+  FRAMEGRAD_INLINE static void probabilities(Index keys, Rows<A> s, Rows<A> g, Index q0, const A* lse, int queries) {
+    const V given = Lanes<V>{0, queries}.load(lse), infinity(std::numeric_limits<A>::infinity());
+    // A query that saw no key has lse −∞; +∞ makes its probabilities zero.
+    const V base = select(given == -infinity, infinity, given * V(A(kLog2E)));
+    V delta(0);
+    for (Index k = 0; k < keys; ++k) {
+      const V p = power(detail::load_all<V>(s[k] + q0) - base);
+      detail::store_all(s[k] + q0, p);
+      delta = fma(p, detail::load_all<V>(g[k] + q0), delta);
+    }
+    for (Index k = 0; k < keys; ++k) detail::store_all(g[k] + q0, detail::load_all<V>(s[k] + q0) * (detail::load_all<V>(g[k] + q0) - delta));
+  }
+};
+
+}  // namespace fg::inline FRAMEGRAD_ABI::cpu::attention
