@@ -5,6 +5,7 @@
 //   mma_m16n8k16<T>, mma_m16n8k8_tf32              tensor cores; the fragments' layout is in simt/tensor_core.hpp and the PTX ISA
 //   to_float, from_float, pack, unpack, to_tf32    conversions, rounding to nearest even
 //   load16, store16, load_streaming, …             16 bytes at once
+//   load_wide, store_wide                          a value of any size, in as few accesses as its alignment allows
 #pragma once
 
 #include "cuda/launch.cuh"
@@ -128,6 +129,11 @@ __device__ __forceinline__ void store16(void* p, uint4 v) { *static_cast<uint4*>
 /// The same for data that is used once: it leaves the caches first.
 __device__ __forceinline__ uint4 load16_streaming(const void* p) { return __ldcs(static_cast<const uint4*>(p)); }
 __device__ __forceinline__ void store16_streaming(void* p, uint4 v) { __stcs(static_cast<uint4*>(p), v); }
+/// A V, aligned to its size: in simt one access, or one for each 16 bytes, where a compiler for the CPU would take it apart.
+template <class V>
+__device__ __forceinline__ V load_wide(const V* p) { return *p; }
+template <class V>
+__device__ __forceinline__ void store_wide(V* p, const V& v) { *p = v; }
 
 #else
 
@@ -175,6 +181,18 @@ inline float exp2_approx(float x) { return std::exp2(x); }
 [[gnu::always_inline]] inline void store16(void* p, uint4 v) { simt::store16(p, v); }
 [[gnu::always_inline]] inline uint4 load16_streaming(const void* p) { return simt::load16(p); }
 [[gnu::always_inline]] inline void store16_streaming(void* p, uint4 v) { simt::store16(p, v); }
+template <class V>
+[[gnu::always_inline]] inline V load_wide(const V* p) {
+  V v;
+  constexpr int kBytes = sizeof(V) < 16 ? sizeof(V) : 16;
+  for (std::size_t i = 0; i < sizeof(V); i += kBytes) simt::load_wide(reinterpret_cast<char*>(&v) + i, reinterpret_cast<const char*>(p) + i, kBytes);
+  return v;
+}
+template <class V>
+[[gnu::always_inline]] inline void store_wide(V* p, const V& v) {
+  constexpr int kBytes = sizeof(V) < 16 ? sizeof(V) : 16;
+  for (std::size_t i = 0; i < sizeof(V); i += kBytes) simt::store_wide(reinterpret_cast<char*>(p) + i, reinterpret_cast<const char*>(&v) + i, kBytes);
+}
 
 #endif
 

@@ -17,11 +17,13 @@ template <class T> inline constexpr int kPack = 16 / int(sizeof(T));
 
 template <int N, class T>
 __device__ __forceinline__ Pack<T, N> load_pack(const T* p) {
-  return *reinterpret_cast<const Pack<T, N>*>(p);
+  if constexpr (N == 1) return {*p};
+  else return load_wide(reinterpret_cast<const Pack<T, N>*>(p));
 }
 template <int N, class T>
 __device__ __forceinline__ void store_pack(T* p, const Pack<T, N>& v) {
-  *reinterpret_cast<Pack<T, N>*>(p) = v;
+  if constexpr (N == 1) *p = v.v[0];
+  else store_wide(reinterpret_cast<Pack<T, N>*>(p), v);
 }
 
 /// Whether all pointers may be read in packs of 16 bytes.

@@ -1,4 +1,4 @@
-// Four numbers, side by side, as one load or store of 16 bytes. (load_pack is the same to a GPU; in simt this one counts as the single access that it is.)
+// Four numbers, side by side, as one load or store of 16 bytes.
 #pragma once
 
 #include "cuda/vector.cuh"

@@ -1,4 +1,4 @@
-// Loads and stores of 16 bytes, and cp.async. A copy happens when its thread waits for it. Until then the place in shared memory
+// Loads and stores of up to 16 bytes at once, and cp.async. A copy happens when its thread waits for it. Until then the place in shared memory
 // holds 0xff, so that a kernel that reads too early, or copies into a tile that others still read, computes NaN.
 #pragma once
 
@@ -36,21 +36,29 @@ inline void copy_wait(int pending) {
   t.first_copy = 0;
 }
 
-// Checks and reports an access of 16 bytes; `pc` is in the kernel.
-inline void vector_access(const void* p, Access kind, const void* pc) {
-  if (reinterpret_cast<std::uintptr_t>(p) % 16) {
+// Checks and reports an access of `bytes`; `pc` is in the kernel.
+inline void vector_access(const void* p, int bytes, Access kind, const void* pc) {
+  if (const auto beyond = reinterpret_cast<std::uintptr_t>(p) % std::uintptr_t(bytes)) {
     current.quiet = true;
-    fail(text("an access of 16 bytes: the address is ", reinterpret_cast<std::uintptr_t>(p) % 16, " beyond a multiple of 16"), pc);
+    fail(text("an access of ", bytes, " bytes: the address is ", beyond, " beyond a multiple of ", bytes), pc);
   }
-  if (observer && current.thread) observer->access(*current.thread, p, 16, kind, pc);
+  if (observer && current.thread) observer->access(*current.thread, p, std::size_t(bytes), kind, pc);
 }
 [[gnu::noinline]] inline uint4 load16(const void* p) {
-  vector_access(p, Access::read, __builtin_return_address(0));
+  vector_access(p, 16, Access::read, __builtin_return_address(0));
   return *static_cast<const uint4*>(p);
 }
 [[gnu::noinline]] inline void store16(void* p, uint4 v) {
-  vector_access(p, Access::write, __builtin_return_address(0));
+  vector_access(p, 16, Access::write, __builtin_return_address(0));
   *static_cast<uint4*>(p) = v;
+}
+[[gnu::noinline]] inline void load_wide(void* to, const void* from, int bytes) {
+  vector_access(from, bytes, Access::read, __builtin_return_address(0));
+  std::memcpy(to, from, std::size_t(bytes));
+}
+[[gnu::noinline]] inline void store_wide(void* to, const void* from, int bytes) {
+  vector_access(to, bytes, Access::write, __builtin_return_address(0));
+  std::memcpy(to, from, std::size_t(bytes));
 }
 
 }  // namespace fg::inline FRAMEGRAD_ABI::simt

@@ -66,6 +66,7 @@ class Detector {
     }
     if (!global(p, bytes)) foreign(p, bytes, kind, pc);
     if (sector_totals().counting && kind != Access::atomic && bytes <= 16) sectors_.access(t, p, unsigned(bytes), pc);
+    if (touched_sectors().counting) touched_sectors().add(p, bytes, kind != Access::read);
   }
 
   /// An access of an instruction that needs its address aligned to `bytes`.

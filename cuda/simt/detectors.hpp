@@ -154,5 +154,6 @@ namespace fg::inline FRAMEGRAD_ABI::simt::detail {
     reinterpret_cast<const void*>(&barrier), reinterpret_cast<const void*>(&alive_lanes), reinterpret_cast<const void*>(&yield), reinterpret_cast<const void*>(&copy_issue),
     reinterpret_cast<const void*>(&copy_commit), reinterpret_cast<const void*>(&copy_wait), reinterpret_cast<const void*>(&ldmatrix), reinterpret_cast<const void*>(&mma_sync),
     reinterpret_cast<const void*>(static_cast<uint4 (*)(const void*)>(&load16)), reinterpret_cast<const void*>(static_cast<void (*)(void*, uint4)>(&store16)),
+    reinterpret_cast<const void*>(&load_wide), reinterpret_cast<const void*>(&store_wide),
     reinterpret_cast<const void*>(static_cast<void (*)(const std::string&, const void*)>(&fail)), reinterpret_cast<const void*>(&lanes_met)};
 }

@@ -114,6 +114,8 @@ void ldmatrix(int matrices, bool transposed, const void* row, unsigned* r, Where
 void mma_sync(int kind, float* d, const unsigned* a, const unsigned* b, const float* c, Where where);  // 0 bf16, 1 half, 2 tf32
 uint4 load16(const void* p);
 void store16(void* p, uint4 v);
+void load_wide(void* to, const void* from, int bytes);  // to: the thread's own
+void store_wide(void* to, const void* from, int bytes);
 
 /// Ends the launch with a Fault about the running thread: kernel, block and thread are put before `what`.
 [[noreturn]] void fail(const std::string& what, const void* pc = nullptr);

@@ -1,10 +1,11 @@
 // Traffic with global memory: how many sectors of 32 bytes a warp's access touches.
 //
 // A GPU moves memory by sectors, and lanes of one access that want the same sector share it. Counted as if there were no caches: what
-// a kernel asks for, not what its GPU's memory has to deliver.
+// a kernel asks for, not what its GPU's memory has to deliver. And counted as if caches lost nothing: which sectors are touched at all.
 #pragma once
 
 #include <algorithm>
+#include <unordered_set>
 
 #include <cuda/simt/warp_accesses.hpp>
 
@@ -21,6 +22,32 @@ struct SectorCount {
 inline LineTotals<SectorCount>& sector_totals() {
   static LineTotals<SectorCount> totals;
   return totals;
+}
+
+/// The sectors that were read and those that were written since the last reset, each once.
+class TouchedSectors {
+ public:
+  void reset() {
+    const std::lock_guard lock(mutex_);
+    read_.clear(), written_.clear();
+  }
+  void add(std::uintptr_t address, std::size_t bytes, bool writes) {
+    const std::lock_guard lock(mutex_);
+    for (std::uintptr_t s = address / 32; s <= (address + bytes - 1) / 32; ++s) (writes ? written_ : read_).insert(s);
+  }
+  std::uint64_t count() const {
+    const std::lock_guard lock(mutex_);
+    return read_.size() + written_.size();
+  }
+  bool counting = false;
+
+ private:
+  mutable std::mutex mutex_;
+  std::unordered_set<std::uintptr_t> read_, written_;
+};
+inline TouchedSectors& touched_sectors() {
+  static TouchedSectors touched;
+  return touched;
 }
 
 /// Collects one block's accesses and counts them whenever the block meets.

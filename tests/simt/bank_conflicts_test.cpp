@@ -1,7 +1,7 @@
 // Bank conflicts and sectors as they are counted, against what the 32 banks of a GPU and its memory would need. Compiled like detectors_test.cpp.
 #include "instrumented.hpp"
 
-#include "cuda/ptx.cuh"
+#include "cuda/vector.cuh"
 #include "cuda/simt/banks.hpp"
 #include "cuda/simt/sectors.hpp"
 
@@ -50,6 +50,7 @@ TEST_F(BankConflicts, OfVectorsGoByQuarterWarps) {
 
 __global__ void strided_reads(const float* x, float* y, int stride) { y[threadIdx.x] = x[int(threadIdx.x) * stride]; }
 __global__ void copy_four(const float* x, float* y) { store16(y + threadIdx.x * 4, load16(x + threadIdx.x * 4)); }
+__global__ void copy_packs(const float* x, float* y) { store_pack(y + threadIdx.x * 4, load_pack<4>(x + threadIdx.x * 4)); }
 __global__ void copy_async(const float* x, float* y) {
   __shared__ __align__(16) float tile[32 * 4];
   cp_async<16>(&tile[threadIdx.x * 4], x, threadIdx.x < 8 ? 16 : 0);  // zeros need no memory
@@ -78,6 +79,21 @@ TEST_F(Sectors, OfOneWordForAll) {
 TEST_F(Sectors, OfSixteenBytesALane) {
   EXPECT_EQ(report_of(copy_four, {1, 32}, x, y), "(nothing)");
   expect(2, 16 + 16);
+}
+TEST_F(Sectors, TouchedAreCountedOnce) {
+  auto& touched = fg::simt::touched_sectors();
+  touched.counting = true;
+  for (const int stride : {0, 1, 32}) {
+    touched.reset();
+    EXPECT_EQ(report_of(strided_reads, {2, 32}, x, y, stride), "(nothing)");  // both blocks do the same
+    EXPECT_EQ(touched.count(), unsigned((stride == 0 ? 1 : stride == 1 ? 4 : 32) + 4)) << stride;
+  }
+  touched.counting = false;
+}
+TEST_F(Sectors, OfPacks) {
+  EXPECT_EQ(report_of(copy_packs, {1, 32}, x, y), "(nothing)");
+  expect(2, 16 + 16);
+  EXPECT_NE(report_of(copy_packs, {1, 32}, static_cast<float*>(x) + 1, y).find("an access of 16 bytes: the address is 4 beyond"), std::string::npos);
 }
 TEST_F(Sectors, OfAsynchronousCopies) {
   EXPECT_EQ(report_of(copy_async, {1, 32}, x, y), "(nothing)");
