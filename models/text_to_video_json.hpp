@@ -125,7 +125,7 @@ void visit_run_config(Io& io, RunConfig& c) {
   io.section("train", [&](auto& s) {
     TrainConfig& t = c.train;
     s.get("steps", t.steps), s.get("batch", t.batch), s.get("still_batch", t.still_batch), s.get("stills_first", t.stills_first), s.get("still_share", t.still_share);
-    s.get("still_shift", t.still_shift), s.get("detail_weights", t.detail_weights), s.get("accumulate", t.accumulate), s.get("caption_dropout", t.caption_dropout), s.get("clip", t.clip), s.get("ema", t.ema);
+    s.get("still_shift", t.still_shift), s.get("edges", t.edges), s.get("detail_weights", t.detail_weights), s.get("accumulate", t.accumulate), s.get("caption_dropout", t.caption_dropout), s.get("clip", t.clip), s.get("ema", t.ema);
     s.get("seed", t.seed), s.get("lr", t.lr.peak), s.get("lr_floor", t.lr.floor), s.get("warmup_steps", t.lr.warmup_steps), s.get("decay_steps", t.lr.decay_steps);
     mapped<std::string>(s, "schedule", [&] { return std::string(name_of(t.lr.curve)); }, [&](const std::string& n) { t.lr.curve = lr_curve(n); });
     s.get("beta1", t.adamw.beta1), s.get("beta2", t.adamw.beta2), s.get("eps", t.adamw.eps), s.get("weight_decay", t.adamw.weight_decay);

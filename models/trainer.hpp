@@ -7,7 +7,7 @@
 // may begin with stills alone, and keep a share of them.
 //
 // On a GPU a batch's forward and backward are one recorded function for films and one for stills (nn/recorded.hpp); the gradients' norm and the
-// optimizer run beside it.
+// optimizer run beside it. A hook of a gradient would run while recording and never again, so with one, launches are queued one after the other.
 #pragma once
 
 #include <algorithm>
@@ -33,6 +33,7 @@ struct TrainConfig {
   Index stills_first = 2500;        // steps at the start that are stills alone
   double still_share = 0.15;        // of the steps after
   double still_shift = 4;           // of the times of stills, which show less of their content than films at the same noise
+  double edges = 4;                 // share of the loss of x₀'s edges (diffusion/rectified_flow.hpp); 0: none, and none of a velocity's
   bool detail_weights = true;       // of x₀'s loss: diffusion/rectified_flow.hpp; a velocity's loss stays as it is
   double caption_dropout = 0.1;
   Index accumulate = 1;             // batches a step
@@ -101,7 +102,11 @@ class Trainer {
   /// What keeps gradients inside half's range; none for other types, whose range is float's.
   std::optional<LossScaler>& loss_scaler() { return loss_scaler_; }
   /// Why batches are not recorded although they should be; empty if they are.
-  const std::string& why_no_graphs() const { return gradients_.why_not(); }
+  std::string why_no_graphs() const {
+    if (!wants_graphs()) return {};
+    if (const std::string* name = hooked()) return text("the gradient of ", *name, " has a hook, which a recording would call once and never again");
+    return gradients_.why_not();
+  }
   /// Sets the counts that a run is resumed from.
   void resume_at(Index step, Index films, Index stills) { step_ = step, films_ = films, stills_ = stills; }
 
@@ -154,7 +159,7 @@ class Trainer {
       philox_fill_normal(config_.seed, kNoise, step, noise.data() + r.begin, r.size(), first + std::uint64_t(r.begin));
     }, 64);
     const auto in = inputs(batch, t, noise, dropped);
-    if (records()) return add_recorded(in);
+    if (wants_graphs() && !hooked()) return add_recorded(in);
     const auto there = on_device(in, model_.params().device());
     const auto l = loss(there);
     backward(l.total, there.seed);
@@ -162,9 +167,7 @@ class Trainer {
   }
 
   TrainInputs<Scalar> inputs(const LatentBatch& batch, const std::vector<double>& t, const Tensor<float, 5>& noise, const std::vector<char>& dropped) const {
-    FlowObjective objective{model_.config().prediction, {}};
-    if (config_.detail_weights && objective.prediction == FlowPrediction::x0) objective.weight = detail_weight;
-    const auto times = flow_times<float, 5>(t, objective);
+    const auto times = flow_times<float, 5>(t, objective());
     const auto told = model_.video().conditions(batch.x0.sizes(), flow_timesteps(t));
     const auto words = model_.text_inputs(batch.captions, dropped);
     const auto seed = scalar(loss_scaler_ ? float(loss_scaler_->scale()) : 1.0f);
@@ -173,7 +176,14 @@ class Trainer {
   FlowLoss<float> loss(const TrainInputs<Scalar>& in) const {
     const auto text = model_.condition({in.ids, in.lengths, in.keep});
     const auto network = [&](const Tensor<float, 5>& x) { return model_(x, {in.time, in.grid_pos, in.frame_pos, {}}, text); };
-    return flow_loss_at(network, in.x0, {in.at, in.weight}, in.noise, model_.config().prediction);
+    return flow_loss_at(network, in.x0, {in.at, in.weight}, in.noise, objective());
+  }
+  FlowObjective objective() const {
+    FlowObjective o{model_.config().prediction};
+    if (o.prediction == FlowPrediction::velocity) return o;
+    o.edges = config_.edges;
+    if (config_.detail_weights) o.weight = detail_weight;
+    return o;
   }
 
   /// What is recorded. The parameters' own gradients are none when it ends.
@@ -188,11 +198,12 @@ class Trainer {
     }
     return out;
   }
-  /// A hook would run while recording, and never again.
-  bool records() const {
-    if (!config_.graphs || model_.params().device().kind != Device::Kind::cuda) return false;
-    const auto all = model_.params().trainable();
-    return std::none_of(all.begin(), all.end(), [](const auto& s) { return bool(static_cast<Leaf&>(*s->value.node()).hook); });
+  bool wants_graphs() const { return config_.graphs && model_.params().device().kind == Device::Kind::cuda; }
+  /// The name of a trained tensor whose gradient has a hook; null if none has.
+  const std::string* hooked() const {
+    for (const auto& s : model_.params().trainable())
+      if (static_cast<Leaf&>(*s->value.node()).hook) return &s->name;
+    return nullptr;
   }
   double add_recorded(const TrainInputs<Scalar>& in) {
     const auto all = model_.params().trainable();
