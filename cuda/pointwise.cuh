@@ -1,11 +1,16 @@
 // The pointwise kernels: a formula of ops/formula applied to every element, with broadcasting.
 //
 //   dense     a thread owns a pack of 16 bytes of each operand
+//   packed    operands that repeat along whole axes (a row onto rows, a number for each row): a thread owns a pack of 16 bytes of y at eight places
+//             along one of these axes, and reads what repeats there once
 //   strided   a thread owns an element of y, walks y in its order of memory, and finds the operands' places from its index
 //
-// All are bound by memory: every operand is read once and y written once. In the strided form an operand that repeats is read through
-// the caches. Grids are as large as the tensor; a tail that no pack fills goes element by element.
+// All are bound by memory: every operand is read once and y written once. An operand that repeats is read through the caches. Grids are as large as the tensor; a tail that no pack fills goes element by element.
 #pragma once
+
+#include <algorithm>
+#include <bit>
+#include <optional>
 
 #include <framegrad/cuda/pointwise.hpp>
 
@@ -23,12 +28,15 @@ template <class I, int N>
 __device__ __forceinline__ void locate(const Walk<N>& w, I i, Index (&at)[N]) {
 #pragma unroll
   for (int k = 0; k < N; ++k) at[k] = 0;
-  for (int a = w.rank - 1; a >= 0; --a) {
+  for (int a = w.rank - 1; a > 0; --a) {
     const I size = I(w.size[a]), q = i / size, r = i - q * size;
 #pragma unroll
     for (int k = 0; k < N; ++k) at[k] += Index(r) * w.stride[k][a];
     i = q;
   }
+  if (w.rank > 0)
+#pragma unroll
+    for (int k = 0; k < N; ++k) at[k] += Index(i) * w.stride[k][0];
 }
 
 /// Calls f(i) for each element that this thread owns: a pack of P neighbours, then, in the last threads, what is left.
@@ -79,6 +87,68 @@ __global__ void dense_value(Index n, Y* __restrict__ y, const T* x0, const T* x1
     store_pack(y + i, out);
   });
 }
+
+inline constexpr int kSteps = 8, kAtOnce = 4;  // places of a thread along the axis that it walks, and how many loads of each operand it has under way
+
+/// A walk in packs: what a thread does is one element of `packs`, with `steps` places along the axis that is walked.
+template <int N>
+struct PackedWalk {
+  Walk<N + 1> packs;  // the operands, then y; sizes of the last axis in packs. The axis that is walked is not among them
+  Index steps = 1;
+  Index step[N + 1] = {};
+  bool one[N] = {};   // a single element fills the operand's pack
+};
+
+__device__ __forceinline__ unsigned bits_of(float v) { return __float_as_uint(v); }
+template <class T>
+__device__ __forceinline__ unsigned bits_of(T v) { return v.bits; }
+
+// grid [ceil(packs · ceil(steps / kSteps) / block)], block kPointwiseBlock
+template <int P, int N, class Y, class X, class F>
+__global__ void packed_value(PackedWalk<N> w, Y* __restrict__ y, const X* __restrict__ x0, const X* __restrict__ x1, const X* __restrict__ x2, F f) {
+  const Index i = Index(blockIdx.x) * blockDim.x + threadIdx.x;
+  const int packs = int(w.packs.count), run = int(i) / packs;
+  const int begin = run * kSteps, end = min(int(w.steps), begin + kSteps);
+  if (begin >= end) return;
+  Index at[N + 1];
+  locate<int>(w.packs, int(i) - run * packs, at);
+  const X* from[3] = {x0, x1, x2};
+  // Sixteen bytes as they are, or one element in the first of them.
+  const auto load = [&](int k, int place) {
+    const X* p = from[k] + at[k] + place * w.step[k];
+    return w.one[k] ? uint4{bits_of(*p), 0, 0, 0} : load16(p);
+  };
+  uint4 same[N] = {}, in[kAtOnce][N] = {};
+#pragma unroll
+  for (int k = 0; k < N; ++k)
+    if (w.step[k] == 0) same[k] = load(k, 0);
+  for (int place = begin; place < end; place += kAtOnce) {
+    // All loads first: what looks at a value waits for it, and for those behind it.
+#pragma unroll
+    for (int s = 0; s < kAtOnce; ++s)
+#pragma unroll
+      for (int k = 0; k < N; ++k)
+        if (w.step[k] != 0 && place + s < end) in[s][k] = load(k, place + s);
+#pragma unroll
+    for (int s = 0; s < kAtOnce; ++s) {
+      if (place + s >= end) break;
+      Pack<X, P> x[3] = {};
+#pragma unroll
+      for (int k = 0; k < N; ++k) {
+        uint4 v = w.step[k] == 0 ? same[k] : in[s][k];
+        if (w.one[k]) {
+          if constexpr (sizeof(X) == 2) v.x |= v.x << 16;
+          v = {v.x, v.x, v.x, v.x};
+        }
+        x[k] = std::bit_cast<Pack<X, P>>(v);
+      }
+      Pack<Y, P> out;
+#pragma unroll
+      for (int j = 0; j < P; ++j) out.v[j] = f(x[0].v[j], x[1].v[j], x[2].v[j]);
+      store_pack(y + at[N] + (place + s) * w.step[N], out);
+    }
+  }
+}
 // grid [ceil(count / block)], block kPointwiseBlock
 template <class I, int N, class Y, class X0, class X1, class X2, class F>
 __global__ void strided_value(Walk<N> w, Y* __restrict__ y, const X0* x0, const X1* x1, const X2* x2, F f) {
@@ -93,14 +163,48 @@ __global__ void strided_value(Walk<N> w, Y* __restrict__ y, const X0* x0, const 
   y[i] = f(x0[at[0]], second, third);
 }
 
-/// Launches one of the two forms. x1 and x2 may be null beyond the walk's operands.
+/// w in packs of P elements of y, if it can be: along the last axis each operand has neighbours or one element, and every pack is aligned (x and y are).
+template <int P, int N>
+std::optional<PackedWalk<N>> packed(const Walk<N>& w) {
+  const int last = w.rank - 1;
+  if (w.rank == 0 || w.size[last] % P || w.count >= (Index(1) << 31)) return std::nullopt;
+  PackedWalk<N> packed;
+  int walked = -1;  // the longest axis along which an operand repeats, else the longest
+  bool repeats = false;
+  for (int a = 0; a < last; ++a) {
+    bool here = false;
+    for (int k = 0; k < N; ++k) here |= w.stride[k][a] == 0;
+    if (walked < 0 || (here && !repeats) || (here == repeats && w.size[a] > w.size[walked])) walked = a, repeats = here;
+  }
+  for (int k = 0; k < N; ++k) {
+    packed.one[k] = w.stride[k][last] == 0;
+    if (packed.one[k]) continue;
+    if (w.stride[k][last] != 1) return std::nullopt;
+    for (int a = 0; a < last; ++a)
+      if (w.stride[k][a] % P) return std::nullopt;
+  }
+  Index of_y = w.count;
+  for (int a = 0; a < w.rank; ++a) {
+    of_y /= w.size[a];
+    Index strides[N + 1];
+    for (int k = 0; k < N; ++k) strides[k] = a == last ? w.stride[k][a] * P : w.stride[k][a];
+    strides[N] = a == last ? P : of_y;
+    if (a != walked) packed.packs.push(a == last ? w.size[a] / P : w.size[a], strides);
+    else packed.steps = w.size[a], std::copy(strides, strides + N + 1, packed.step);
+  }
+  return packed;
+}
+
+/// Launches one of the three forms. x1 and x2 may be null beyond the walk's operands.
 template <int N, class Y, class X0, class X1, class X2, class F>
 void launch_walk(const Walk<N>& w, Y* y, const X0* x0, const X1* x1, const X2* x2, const F& f) {
   if (w.count == 0) return;
   if constexpr (std::is_same_v<X0, X1> && std::is_same_v<X0, X2>) {
     constexpr int P = kPack<X0>;
-    if (w.unit() && sizeof(Y) <= sizeof(X0) && aligned16(x0, x1, x2) && reinterpret_cast<std::uintptr_t>(y) % (P * sizeof(Y)) == 0)
-      return launch(dense_value<P, N, Y, X0, F>, pointwise_grid(w.count / P + w.count % P), w.count, y, x0, x1, x2, f);
+    if (sizeof(Y) <= sizeof(X0) && aligned16(x0, x1, x2) && reinterpret_cast<std::uintptr_t>(y) % (P * sizeof(Y)) == 0) {
+      if (w.unit()) return launch(dense_value<P, N, Y, X0, F>, pointwise_grid(w.count / P + w.count % P), w.count, y, x0, x1, x2, f);
+      if (const auto p = packed<P>(w)) return launch(packed_value<P, N, Y, X0, F>, pointwise_grid(p->packs.count * ((p->steps + kSteps - 1) / kSteps)), *p, y, x0, x1, x2, f);
+    }
   }
   if (w.count < (Index(1) << 31)) launch(strided_value<int, N, Y, X0, X1, X2, F>, pointwise_grid(w.count), w, y, x0, x1, x2, f);
   else launch(strided_value<Index, N, Y, X0, X1, X2, F>, pointwise_grid(w.count), w, y, x0, x1, x2, f);

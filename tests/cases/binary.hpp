@@ -16,7 +16,15 @@ namespace fg::test {
 
 /// What functions of two tensors are tried at: one shape, one of them repeated, both of them repeated, and of other ranks.
 struct BinaryShapes {
-  static inline const Cases correct = {{{3, 5, 33}, {3, 5, 33}}, {{3, 5, 33}, {1, 1, 33}}, {{1, 5, 1}, {2, 1, 7}}, {{2, 3, 1}, {2, 3, 70}}, {{1, 1, 1}, {1, 1, 1}}};
+  static inline const Cases correct = {{{3, 5, 33}, {3, 5, 33}},
+                                       {{3, 5, 33}, {1, 1, 33}},
+                                       {{1, 5, 1}, {2, 1, 7}},
+                                       {{2, 3, 1}, {2, 3, 70}},
+                                       {{1, 1, 1}, {1, 1, 1}},
+                                       {{2, 17, 16}, {1, 1, 16}},   // whole packs: a row, a number for each row, a row for each sample, and both repeated
+                                       {{3, 9, 1}, {3, 9, 24}},
+                                       {{2, 18, 8}, {2, 1, 8}},
+                                       {{3, 1, 8}, {1, 11, 1}}};
   static inline const Cases reject = {{{3, 5, 4}, {3, 5, 5}}, {{2, 1, 4}, {3, 1, 4}}};
   static inline const Cases threads = {{{30, 40, 300}, {30, 40, 300}}, {{30, 40, 300}, {1, 1, 300}}, {{30, 40, 1}, {1, 40, 300}}};
   static inline const Cases timed = {{{1, 4096, 1152}, {1, 4096, 1152}}, {{1, 4096, 1152}, {1, 1, 1152}}};

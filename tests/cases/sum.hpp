@@ -17,7 +17,7 @@ struct SumCase {  // blocks kept, reduced, kept
         for (Index k = 0; k < x.size(2); ++k) y(i, k) += x(i, j, k);
     return y;
   }
-  static inline const Cases correct = {{{2, 3, 4}}, {{3, 7, 70}}, {{1, 5, 1}}, {{2, 0, 3}}};
+  static inline const Cases correct = {{{2, 3, 4}}, {{3, 7, 70}}, {{1, 5, 1}}, {{2, 0, 3}}, {{2, 20, 64}}};
   static inline const Cases threads = {{{3, 257, 1100}}, {{2, 40000, 3}}};
 };
 

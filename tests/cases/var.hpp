@@ -29,7 +29,7 @@ struct VarCase {
     return {last, first, all};
   }
   static double input(int which, Index i) { return 3 + uniform(which, i); }  // the mean is well above the deviation
-  static inline const Cases correct = {{{2, 3, 4}}, {{3, 2, 70}}, {{1, 1, 2}}};
+  static inline const Cases correct = {{{2, 3, 4}}, {{3, 2, 70}}, {{1, 1, 2}}, {{18, 2, 40}}};
   static inline const Cases threads = {{{60, 70, 80}}};
 };
 
