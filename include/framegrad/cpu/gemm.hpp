@@ -15,6 +15,8 @@
 // The order of a sum depends on k and the instruction set alone: equal bits for any number of threads.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <cstdlib>
 #include <memory>
 
@@ -27,7 +29,7 @@ namespace fg::inline FRAMEGRAD_ABI::cpu {
 
 namespace detail {
 
-/// Memory that a thread keeps between products: a fresh buffer would cost a page fault for every 4 KiB.
+/// Memory that a thread keeps between products: a fresh buffer would cost a page fault for every 4 KiB. In huge pages where it fills one.
 template <class Tag>
 void* gemm_scratch(Index bytes) {
   struct Free {
@@ -36,9 +38,11 @@ void* gemm_scratch(Index bytes) {
   static thread_local std::unique_ptr<void, Free> memory;
   static thread_local Index size = 0;
   if (size < bytes) {
-    size = (bytes + 4095) / 4096 * 4096;
+    const Index huge = Index(1) << 21, page = bytes < huge ? 4096 : huge;
+    size = (bytes + page - 1) / page * page;
     memory.reset();
-    memory.reset(std::aligned_alloc(64, std::size_t(size)));
+    memory.reset(std::aligned_alloc(std::size_t(page), std::size_t(size)));
+    if (memory && page == huge) ::madvise(memory.get(), std::size_t(size), MADV_HUGEPAGE);
     if (!memory) {
       size = 0;
       throw OutOfMemory(text("gemm: no memory for a scratch of ", bytes, " bytes"));
@@ -54,6 +58,7 @@ constexpr Index round_up(Index a, Index b) { return ceil_div(a, b) * b; }
 struct GemmPlan {
   Isa isa;
   bool tiles;              // AMX
+  bool a_panels;
   int width;               // columns of a sliver
   Index rows_whole;        // rows come in multiples of it
   Index units, unit_block; // of k
@@ -63,22 +68,28 @@ struct GemmPlan {
 
 /// For as many threads as share the product.
 template <class T, class U>
-GemmPlan gemm_plan(Index m, Index n, Index k, Index workers) {
+GemmPlan gemm_plan(const Operand<T>& a, const Operand<T>& b, Index workers) {
+  const Index m = a.lines, n = b.lines, k = a.depth;
   GemmPlan p;
   p.isa = isa();
   p.tiles = std::is_same_v<U, Pair> && p.isa == Isa::amx;
+  p.a_panels = kUnitDepth<U> == 1 && a.line_stride == 1 && a.k_stride != 1;
   const int bytes = p.isa >= Isa::avx512 ? 64 : p.isa == Isa::avx2 ? 32 : 16;
   p.width = 2 * bytes / int(sizeof(U));
   p.rows_whole = p.tiles ? 32 : 1;
   p.units = ceil_div(k, kUnitDepth<U>);
   const Index whole_units = p.tiles ? 16 : 1;
-  const Index most_units = p.tiles ? 576 : 32768 / (2 * bytes);  // a sliver of 32 KiB; tiles keep up with the second-level cache
+  // Tiles keep up with the second-level cache. By FMA a sliver fills the first level's 32 KiB; vectors of 64 bytes take it from the second as fast,
+  // and a longer block saves passes over the sums.
+  const Index most_units = p.tiles ? 576 : bytes == 64 ? 384 : 32768 / (2 * bytes);
   const Index blocks = ceil_div(p.units, most_units);
   p.unit_block = round_up(ceil_div(p.units, blocks > 0 ? blocks : 1), whole_units);
   p.slivers = ceil_div(n, p.width);
-  // Blocks of about 192×384: sums, slivers and rows stay in a second-level cache of 1 MiB. Smaller ones if there are few.
+  // Blocks of about 192×384: sums, slivers and rows stay in a second-level cache of 1 MiB. Three times as wide if rows must be brought into panels,
+  // from memory read in short runs: that is done less often. Smaller ones if there are few.
   const Index row_unit = p.tiles ? 32 : bytes == 64 ? 12 : bytes == 32 ? 6 : 4;
-  p.sliver_block = p.slivers < 384 / p.width ? p.slivers : 384 / p.width;
+  const Index wide = (p.a_panels && m > 400 ? 1152 : 384) / p.width;
+  p.sliver_block = p.slivers < wide ? p.slivers : wide;
   // Rows in one block if they are few: each block packs B for itself then.
   p.row_block = round_up(m > 400 ? 192 : m, row_unit);
   const Index wanted = workers > 1 ? 2 * workers : 1;
@@ -87,12 +98,12 @@ GemmPlan gemm_plan(Index m, Index n, Index k, Index workers) {
     p.row_block = round_up(ceil_div(m, ceil_div(wanted, columns)), row_unit);
     if (p.row_block < 2 * row_unit) p.row_block = 2 * row_unit;
   }
-  p.pack_ahead = ceil_div(m, p.row_block) > 2 * workers;
+  p.pack_ahead = ceil_div(m, p.row_block) > 2;
   return p;
 }
 
 template <class T, class U, class Out>
-void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, const U* packed, Index row, Index sliver,
+void gemm_block(const GemmPlan& p, const Operand<T>& a, Operand<T> b, const U* packed, Index row, Index sliver,
                 const accum_t<T>* begin, Out* c, Index ldc, const GemmOptions<Out>& o) {
   using A = accum_t<T>;
   constexpr int D = kUnitDepth<U>;
@@ -104,9 +115,20 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, con
 
   // A stays in place if it is made of the tile's units already, and nothing is read behind its end.
   const bool a_in_place = (std::is_same_v<T, U> || D == 2) && a.k_stride == 1 && a.depth % (p.tiles ? 32 : D) == 0 && rows == rows_filled;
-  const bool a_panels = D == 1 && a.line_stride == 1 && a.k_stride != 1;
   const bool b_by_slivers = !p.pack_ahead && !p.tiles && b.k_stride == 1;  // each is multiplied while in the first-level cache
   const bool plain = std::is_same_v<A, Out> && o.alpha == 1 && !o.bias && o.activation == Activation::none && !o.pre_activation;
+
+  // Of a batch the longer of the next product's operands is fetched while tiles multiply, as much with each sliver; the other while packing.
+  struct {
+    const char* data = nullptr;
+    Index step = 0;
+  } next;
+  if (a_in_place && a.ahead && a.line_stride == a.depth) {
+    next = {reinterpret_cast<const char*>(a.data + a.ahead + row * a.depth), rows * a.depth * Index(sizeof(T)) / slivers};
+  } else if (p.a_panels && b.ahead && b.line_stride == 1 && b.k_stride == b.lines) {
+    next = {reinterpret_cast<const char*>(b.data + b.ahead), b.lines * b.depth * Index(sizeof(T)) / slivers};
+    b.ahead = 0;
+  }
 
   // A group of slivers meets `step` rows before the epilogue takes their sums from a scratch that the first-level cache holds.
   const Index step = p.tiles ? 32 : rows, group = p.tiles ? 2 : 1;
@@ -125,13 +147,13 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, con
   for (Index u = 0; u < p.units; u += p.unit_block) {
     const Index units = p.units - u < p.unit_block ? p.units - u : p.unit_block;
     const Index units_filled = p.tiles ? round_up(units, 16) : units;
-    LeftRows left{reinterpret_cast<const char*>(a.data + row * a.line_stride + u * D), a.line_stride * Index(sizeof(T)), a_panels};
+    LeftRows left{reinterpret_cast<const char*>(a.data + row * a.line_stride + u * D), a.line_stride * Index(sizeof(T)), p.a_panels};
     if (!a_in_place) {
-      left = {reinterpret_cast<const char*>(a_packed), pack_stride * Index(sizeof(U)), a_panels};
+      left = {reinterpret_cast<const char*>(a_packed), pack_stride * Index(sizeof(U)), p.a_panels};
       if constexpr (D == 1) {
-        if (a_panels) dispatch<PackPanels<T, U>>(a, row, rows, u, units, a_packed);
+        if (p.a_panels) dispatch<PackPanels<T, U>>(a, row, rows, u, units, a_packed);
       }
-      if (!a_panels) dispatch<PackRows<T, U>>(a, row, rows, p.rows_whole, u, units, a_packed, pack_stride);
+      if (!p.a_panels) dispatch<PackRows<T, U>>(a, row, rows, p.rows_whole, u, units, a_packed, pack_stride);
     }
     const U* right = b_packed;
     if (p.pack_ahead) right = packed + u * p.slivers * p.width + sliver * p.width * units_filled;
@@ -140,7 +162,6 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, con
     const bool is_last = u + p.unit_block >= p.units;
     for (Index i = 0; i < rows_filled; i += step) {
       for (Index j = 0; j < slivers; j += group) {
-        left.ahead = a_in_place && j == 0 ? a.ahead * Index(sizeof(T)) : 0;
         const Index count = slivers - j < group ? slivers - j : group, at = j * p.width;
         const Index columns_here = columns - at < count * p.width ? columns - at : count * p.width;
         const Index rows_here = rows - i < step ? rows - i : step;
@@ -156,13 +177,17 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, con
 #if defined(__x86_64__)
           if (p.tiles) {
             AmxAhead ahead;
-            if (i + step < rows_filled) ahead = amx_next_rows(left.data + (i + step) * left.stride, left.stride, slivers, j);
+            if (a_in_place && a.ahead) ahead = amx_next_rows(left.data + i * left.stride + a.ahead * Index(sizeof(T)), left.stride, slivers, j);
+            else if (i + step < rows_filled) ahead = amx_next_rows(left.data + (i + step) * left.stride, left.stride, slivers, j);
+            if (is_last && rows_here == step) ahead.to = reinterpret_cast<const char*>(c + i * ldc + at), ahead.to_stride = ldc * Index(sizeof(Out));
             amx_strip(count, units_filled, left.data + i * left.stride, left.stride, here, s.from, s.from_stride, s.to, s.to_stride, ahead);
           } else {
             dot_block(rows, units, left, here, s);
           }
 #endif
         } else {
+          left.fetched = p.pack_ahead ? reinterpret_cast<const char*>(here + p.width * units) : next.data ? next.data + j * next.step : nullptr;
+          left.fetched_step = (p.pack_ahead ? units * p.width * Index(sizeof(U)) : next.step) / rows;
           dispatch<FmaBlock<U>>(rows, units, left, here, 2 * columns_here <= p.width, s);
         }
         if (in_place || !is_last) continue;
@@ -195,7 +220,7 @@ const U* pack_all(const GemmPlan& p, const Operand<T>& b) {
 
 template <class T, class U, class Out>
 void gemm_in_units(const Operand<T>& a, const Operand<T>& b, Out* c, Index ldc, GemmOptions<Out> o) {
-  const GemmPlan p = gemm_plan<T, U>(a.lines, b.lines, a.depth, fg::detail::Pool::inside() ? 1 : threads());
+  const GemmPlan p = gemm_plan<T, U>(a, b, fg::detail::Pool::inside() ? 1 : threads());
   const U* packed = p.pack_ahead ? pack_all<T, U>(p, b) : nullptr;
   // Sums begin at the bias where the epilogue then has nothing left to do.
   const accum_t<T>* begin = nullptr;

@@ -31,6 +31,15 @@ struct Operand {
   Index lines, depth, line_stride, k_stride, ahead = 0;
 };
 
+/// The cache line at p is fetched to be written.
+FRAMEGRAD_INLINE void fetch_to_write(const void* p) {
+#if defined(__x86_64__)
+  __asm__ volatile("prefetchw %0" : : "m"(*static_cast<const char*>(p)));  // the builtin asks for a feature flag, and else fetches to read
+#else
+  __builtin_prefetch(p, 1);
+#endif
+}
+
 /// Memory read in runs shorter than a page is fetched so many rows ahead: the processor doesn't guess those on the next page.
 inline constexpr Index kRowsAhead = 12;
 

@@ -11,13 +11,14 @@
 
 namespace fg::inline FRAMEGRAD_ABI::cpu {
 
-/// The left operand as a tile reads it: rows `stride` bytes apart, or panels. Rows `ahead` bytes behind them are fetched
-/// meanwhile; those of the next tile if it is 0.
+/// The left operand as a tile reads it: rows `stride` bytes apart, or panels. Meanwhile tiles fetch what is needed next: those of row r from
+/// `fetched` + r·fetched_step on, line by line.
 struct LeftRows {
   const char* data;
   Index stride;
   bool panels;
-  Index ahead = 0;
+  const char* fetched = nullptr;
+  Index fetched_step = 0;
 };
 
 /// Where sums begin and where they go. Without `from` they begin at zero; from_stride 0 begins all rows alike.
@@ -41,7 +42,7 @@ FRAMEGRAD_INLINE U unit_at(const char* p) {
 /// The sums in registers are bare vectors: g++ 12 keeps a copy of a struct of them on the stack, and stores it in every step.
 template <class U, int B, int R, int Vectors, bool panels>
 struct FmaTile {
-  FRAMEGRAD_INLINE static void run(Index units, const char* a, Index stride, Index ahead, const U* b, const Sums<U>& s) {
+  FRAMEGRAD_INLINE static void run(Index units, const char* a, Index stride, const char* fetched, const U* b, const Sums<U>& s) {
     using V = Vec<U, B>;
     using N = typename V::Native;
     constexpr int P = kPanel<B>, groups = (R + 3) / 4;
@@ -49,10 +50,7 @@ struct FmaTile {
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
-      for (int v = 0; v < Vectors; ++v) {
-        sum[r][v] = s.from ? load_all<V>(s.from + r * s.from_stride + v * V::lanes).v : N{};
-        __builtin_prefetch(s.to + r * s.to_stride + v * V::lanes, 1);
-      }
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = s.from ? load_all<V>(s.from + r * s.from_stride + v * V::lanes).v : N{};
     // Four rows share a pointer, for want of registers: at it, one, two and three strides behind.
     const char* row[groups];
 #pragma GCC unroll 4
@@ -60,31 +58,32 @@ struct FmaTile {
       row[g] = a + 4 * g * stride;
       __asm__("" : "+r"(row[g]));
     }
-    const Index stride3 = 3 * stride, fetched = ahead ? ahead : R * stride;
-    constexpr Index line = 64 / sizeof(U);
-    for (Index begin = 0; begin < units; begin += line) {
-      if constexpr (!panels) {
-#pragma GCC unroll 16
-        for (int r = 0; r < R; ++r) __builtin_prefetch(row[r / 4] + (r % 4 == 3 ? stride3 : r % 4 * stride) + fetched, 0, 2);
+    const Index stride3 = 3 * stride;
+    U* to = s.to;
+    for (Index u = 0; u < units; ++u, b += 2 * V::lanes) {
+      // A line at a time, first of c and then what is needed next: many at once would hold the sums up.
+      if (u < R * Vectors) {
+        fetch_to_write(to);
+        to += u == R - 1 ? V::lanes - (R - 1) * s.to_stride : s.to_stride;
+      } else if (u % 2 == 0) {
+        __builtin_prefetch(fetched, 0, 2);
+        fetched += 64;
       }
-      const Index end = begin + line < units ? begin + line : units;
-      for (Index u = begin; u < end; ++u, b += 2 * V::lanes) {
-        N right[Vectors];
+      N right[Vectors];
 #pragma GCC unroll 2
-        for (int v = 0; v < Vectors; ++v) right[v] = load_all<V>(b + v * V::lanes).v;
+      for (int v = 0; v < Vectors; ++v) right[v] = load_all<V>(b + v * V::lanes).v;
 #pragma GCC unroll 16
-        for (int r = 0; r < R; ++r) {
-          const char* const at = panels ? a + r * sizeof(U) : row[r / 4] + (r % 4 == 3 ? stride3 : r % 4 * stride);
-          const N x = V(unit_at<U>(at)).v;
+      for (int r = 0; r < R; ++r) {
+        const char* const at = panels ? a + r * sizeof(U) : row[r / 4] + (r % 4 == 3 ? stride3 : r % 4 * stride);
+        const N x = V(unit_at<U>(at)).v;
 #pragma GCC unroll 2
-          for (int v = 0; v < Vectors; ++v) sum[r][v] = x * right[v] + sum[r][v];
-        }
-        if constexpr (panels) {
-          a += P * sizeof(U);
-        } else {
+        for (int v = 0; v < Vectors; ++v) sum[r][v] = x * right[v] + sum[r][v];
+      }
+      if constexpr (panels) {
+        a += P * sizeof(U);
+      } else {
 #pragma GCC unroll 4
-          for (int g = 0; g < groups; ++g) row[g] += sizeof(U);
-        }
+        for (int g = 0; g < groups; ++g) row[g] += sizeof(U);
       }
     }
 #pragma GCC unroll 16
@@ -101,15 +100,16 @@ FRAMEGRAD_INLINE void each_tile(Index rows, Index units, const LeftRows& a, cons
   const auto a_at = [&](Index i) FRAMEGRAD_LAMBDA {
     return a.data + (panels ? (i / P * P * (units + 1) + i % P) * Index(sizeof(U)) : i * a.stride);
   };
+  const auto fetched_at = [&](Index i) FRAMEGRAD_LAMBDA { return a.fetched ? a.fetched + i * a.fetched_step : reinterpret_cast<const char*>(b); };
   const auto sums_at = [&](Index i) FRAMEGRAD_LAMBDA {
     return Sums<A>{s.from ? s.from + i * s.from_stride : nullptr, s.from_stride, s.to + i * s.to_stride, s.to_stride};
   };
   Index i = 0;
-  for (; i + R <= rows; i += R) Tile<R, panels>::run(units, a_at(i), a.stride, a.ahead, b, sums_at(i));
-  for (; i + Rest <= rows; i += Rest) Tile<Rest, panels>::run(units, a_at(i), a.stride, a.ahead, b, sums_at(i));
+  for (; i + R <= rows; i += R) Tile<R, panels>::run(units, a_at(i), a.stride, fetched_at(i), b, sums_at(i));
+  for (; i + Rest <= rows; i += Rest) Tile<Rest, panels>::run(units, a_at(i), a.stride, fetched_at(i), b, sums_at(i));
   if constexpr (Rest > 2)
-    for (; i + 2 <= rows; i += 2) Tile<2, panels>::run(units, a_at(i), a.stride, a.ahead, b, sums_at(i));
-  for (; i < rows; ++i) Tile<1, panels>::run(units, a_at(i), a.stride, a.ahead, b, sums_at(i));
+    for (; i + 2 <= rows; i += 2) Tile<2, panels>::run(units, a_at(i), a.stride, fetched_at(i), b, sums_at(i));
+  for (; i < rows; ++i) Tile<1, panels>::run(units, a_at(i), a.stride, fetched_at(i), b, sums_at(i));
 }
 
 }  // namespace detail
@@ -143,7 +143,7 @@ namespace detail {
 template <int R, bool>
 struct DotTile {
   [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]]
-  static void run(Index units, const char* a, Index stride, Index, const Pair* b, const Sums<float>& s) {
+  static void run(Index units, const char* a, Index stride, const char*, const Pair* b, const Sums<float>& s) {
     using V = Vec<float, 64>;
     using P = Vec<Pair, 64>;
     constexpr int N = V::lanes;
