@@ -165,6 +165,7 @@ void train_as(const TrainJob& job) {
   Progress progress;
   double film_loss = 0, still_loss = 0, step_s = 0;
   bool first = true;
+  std::string said;
   while (trainer.steps_done() < c.train.steps && !interrupted) {
     const fg::TrainReport r = trainer.step();
     losses.add(r);
@@ -175,7 +176,10 @@ void train_as(const TrainJob& job) {
       first = false;
       const auto missing = model.params().without_grad();
       for (const auto& name : missing) std::fprintf(stderr, "note: %s got no gradient\n", name.c_str());
-      if (!trainer.why_no_graphs().empty()) std::fprintf(stderr, "note: launches are queued one after the other: %s\n", trainer.why_no_graphs().c_str());
+    }
+    if (const std::string why = trainer.why_no_graphs(); why != said) {  // films are recorded later than stills
+      said = why;
+      if (!why.empty()) std::fprintf(stderr, "note: launches are queued one after the other: %s\n", why.c_str());
     }
     if (r.skipped) std::fprintf(stderr, "step %ld: the gradient was not finite; the weights stay\n", long(r.step));
     if (progress.due()) {

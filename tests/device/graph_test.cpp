@@ -232,6 +232,22 @@ TEST_F(OnDevice, AccumulatesWithTheSameBits) {
   expect_equal_training(toy, 3);
 }
 
+TEST_F(OnDevice, AHookIsCalledAtEachStepAndSaysWhyNothingIsRecorded) {
+  const Toy toy;
+  auto source = toy.source();
+  TextToVideo<float> model(toy.model, Params(0, device));
+  Trainer<float> trainer(model, source, toy.train);
+  EXPECT_EQ(trainer.why_no_graphs(), "");
+  const auto slot = model.params().trainable().front();
+  int calls = 0;
+  static_cast<Leaf&>(*slot->value.node()).hook = [&](const AnyTensor&) { ++calls; };
+  trainer.step(), trainer.step();
+  EXPECT_EQ(calls, 2);
+  EXPECT_NE(trainer.why_no_graphs().find("the gradient of " + slot->name + " has a hook"), std::string::npos) << trainer.why_no_graphs();
+  static_cast<Leaf&>(*slot->value.node()).hook = {};
+  EXPECT_EQ(trainer.why_no_graphs(), "");
+}
+
 TEST_F(OnDevice, SamplesWithTheSameBits) {
   const Toy toy;
   const TextToVideo<float> model(toy.model, Params(0, device));
