@@ -184,7 +184,7 @@ struct ForwardAmx {
       if (p.lse) {
         float* lse = p.lse + item / blocks * p.shape.queries + q0;
         each<V>(nq, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
-          l.store(lse, fma(l.load(running.maximum), V(float(kLn2)), log(l.load(running.sum))));
+          l.store(lse, (l.load(running.maximum) + logarithm(l.load(running.sum))) * V(float(kLn2)));
         });
       }
     }

@@ -29,19 +29,37 @@ inline bool served_by_rows(const AttentionShape& s) {
 template <class P>
 FRAMEGRAD_INLINE Rows<P> rows_of(const AttentionView<P>& x, const Sequence& s, Index first = 0) { return {row(x, s, first), x.row}; }
 
-/// Fetches rows of the sequences that come next into the second cache, in each of a batch index's heads its share of them: whole rows,
-/// which the processor follows by itself, where a head's piece of each would be the beginning of a stream that never goes on.
-template <class P>
-FRAMEGRAD_INLINE void fetch_next(const AttentionView<P>& x, const AttentionShape& shape, const Sequence& s, Index rows) {
-  const bool last = s.inner + 1 == shape.inner;
-  const Sequence next{s.outer + last, last ? 0 : s.inner + 1, 0};
-  if (!x.data || x.head != shape.head_dim || next.outer == shape.outer) return;
-  const Index bytes = shape.heads * shape.head_dim * Index(sizeof(P));
-  for (Index i = rows * s.head / shape.heads, end = rows * (s.head + 1) / shape.heads; i < end; ++i) {
-    const char* const p = reinterpret_cast<const char*>(row(x, next, i));
-    for (Index b = 0; b < bytes; b += 64) __builtin_prefetch(p + b, 0, 2);
+/// Fetches rows of the sequences that come next into the second cache, while the heads of a batch index pass each its share of them:
+/// whole rows, which the processor follows by itself, where a head's piece of each would be the beginning of a stream that never goes on.
+class FetchNext {
+ public:
+  FRAMEGRAD_INLINE explicit FetchNext(const AttentionShape& shape)
+      : shape_(shape), keys_((shape.keys + shape.heads - 1) / shape.heads), queries_((shape.queries + shape.heads - 1) / shape.heads) {}
+
+  /// From now on beside this sequence.
+  FRAMEGRAD_INLINE void beside(const Sequence& s) {
+    const bool last = s.inner + 1 == shape_.inner;
+    next_ = {s.outer + last, last ? 0 : s.inner + 1, 0}, head_ = s.head;
   }
-}
+  template <class P> FRAMEGRAD_INLINE void keys(const AttentionView<P>& x) const { rows(x, shape_.keys, keys_); }
+  template <class P> FRAMEGRAD_INLINE void queries(const AttentionView<P>& x) const { rows(x, shape_.queries, queries_); }
+
+ private:
+  template <class P>
+  FRAMEGRAD_INLINE void rows(const AttentionView<P>& x, Index count, Index share) const {
+    if (!x.data || x.head != shape_.head_dim || next_.outer == shape_.outer) return;
+    const Index bytes = shape_.heads * shape_.head_dim * Index(sizeof(P)), begin = head_ * share;
+    for (Index i = begin; i < begin + share && i < count; ++i) {
+      const char* const p = reinterpret_cast<const char*>(row(x, next_, i));
+#pragma GCC unroll 4
+      for (Index b = 0; b < bytes; b += 64) __builtin_prefetch(p + b, 0, 2);
+    }
+  }
+
+  const AttentionShape& shape_;
+  Index keys_, queries_, head_ = 0;
+  Sequence next_{};
+};
 
 /// The scratch of a thread, and what of a sequence lies there.
 template <class T, int B>
@@ -115,21 +133,23 @@ struct ForwardFew {
     constexpr Index L = V::lanes;
     const AttentionShape& shape = p.shape;
     const Index blocks = p.query_blocks();
-    const bool single = shape.queries <= L;
     FewKeys<T, B> few(p, L, 1);
+    FetchNext fetch(shape);
     for (Index item = items.begin; item < items.end; ++item) {
-      const Sequence s = p.sequence(item / blocks);
-      const Index first = item % blocks * kQueries, end = first + p.query_count(first), keys = p.seen_keys(s);
+      const Index sequence = blocks == 1 ? item : item / blocks, first = (item - sequence * blocks) * kQueries, end = first + p.query_count(first);
+      const Sequence s = p.sequence(sequence);
+      const Index keys = p.seen_keys(s);
+      const bool whole = shape.queries <= L;  // others are streams enough
       if (first == 0 || item == items.begin) few.begin(first);
-      if (first == 0) fetch_next(p.k, shape, s, shape.keys);
-      if (single) fetch_next(p.q, shape, s, shape.queries);
+      fetch.beside(s);
+      if (whole) fetch.keys(p.k), fetch.queries(p.q);
       for (Index q0 = first; q0 < end; q0 += L) {
         const Index queries = end - q0 < L ? end - q0 : L;
         few.meet(0, p.k, p.q, s, keys, q0, queries, A(shape.scale * kLog2E), 0);
         few.add(s, keys, q0, queries, 0);
-        if (first == 0) fetch_next(p.v, shape, s, q0 == 0 ? shape.keys : 0);
-        softmax<V>(keys, few.scores[0], p.lse ? p.lse + item / blocks * shape.queries + q0 : nullptr, int(queries));
-        if (single) fetch_next(p.out, shape, s, shape.queries);
+        if (whole) fetch.keys(p.v);
+        softmax<V>(keys, few.scores[0], p.lse ? p.lse + sequence * shape.queries + q0 : nullptr, int(queries));
+        if (whole) fetch.queries(p.out);
         call<SumRows<Scores::of_lanes>, B>(queries, shape.head_dim, keys, few.left(0), rows_of(p.v, s), A(1), rows_of(p.out, s, q0));
       }
     }
@@ -149,7 +169,7 @@ struct ForwardFew {
     }
     const V inverse = select(sum == V(0), V(0), V(1) / sum);
     for (Index k = 0; k < keys; ++k) detail::store_all(s[k], detail::load_all<V>(s[k]) * inverse);
-    if (lse) Lanes<V>{0, queries}.store(lse, fma(m, V(A(kLn2)), log(sum)));
+    if (lse) Lanes<V>{0, queries}.store(lse, (m + logarithm(sum)) * V(A(kLn2)));
   }
 };
 
@@ -166,11 +186,13 @@ struct BackwardFew {
     const Index D = shape.head_dim, Q = shape.queries;
     const A scale = A(shape.scale);
     FewKeys<T, B> few(p, round_up(Q, L), 2);
+    FetchNext fetch(shape);
     for (Index item = items.begin; item < items.end; ++item) {
       const Sequence s = p.sequence(item);
       const Index keys = p.seen_keys(s);
       few.begin(0);
-      for (const auto& x : {p.k, p.v}) fetch_next(x, shape, s, shape.keys);
+      fetch.beside(s);
+      fetch.keys(p.k), fetch.keys(p.v);
       for (Index q0 = 0; q0 < Q; q0 += L) {
         const Index queries = Q - q0 < L ? Q - q0 : L;
         few.meet(0, p.k, p.q, s, keys, q0, queries, A(shape.scale * kLog2E), q0);
@@ -178,15 +200,15 @@ struct BackwardFew {
         few.meet(1, p.v, p.dout, s, keys, q0, queries, A(1), q0);
         probabilities<V>(keys, few.scores[0], few.scores[1], q0, p.lse + item * Q + q0, int(queries));
       }
-      for (const auto& x : {p.q, p.dout}) fetch_next(x, shape, s, Q);
+      fetch.queries(p.q), fetch.queries(p.dout);
       if (p.dv.data) call<SumRows<Scores::of_rows>, B>(keys, D, Q, few.left(0), rows_of(p.dout, s), A(1), rows_of(p.dv, s));
       if (p.dk.data) call<SumRows<Scores::of_rows>, B>(keys, D, Q, few.left(1), rows_of(p.q, s), scale, rows_of(p.dk, s));
       if (p.dq.data) call<SumRows<Scores::of_lanes>, B>(Q, D, keys, few.left(1), rows_of(p.k, s), scale, rows_of(p.dq, s));
       for (const auto& x : {p.dk, p.dv}) {
-        fetch_next(x, shape, s, shape.keys);
+        fetch.keys(x);
         for (Index i = keys; x.data && i < shape.keys; ++i) std::fill_n(row(x, s, i), D, T(0));
       }
-      fetch_next(p.dq, shape, s, Q);
+      fetch.queries(p.dq);
     }
   }
 

@@ -109,7 +109,7 @@ struct Forward {
       call<Unpack, B>(seen ? o : P{nullptr, 0}, nq, D, row(p.out, s, q0), p.out.row, inverse, A(1));
       if (p.lse) {
         A* lse = p.lse + item / blocks * p.shape.queries + q0;
-        each<V>(nq, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(lse, fma(l.load(running.maximum), V(A(kLn2)), log(l.load(running.sum)))); });
+        each<V>(nq, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(lse, (l.load(running.maximum) + logarithm(l.load(running.sum))) * V(A(kLn2))); });
       }
     }
   }

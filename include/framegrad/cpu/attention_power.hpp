@@ -36,4 +36,21 @@ FRAMEGRAD_INLINE Vec<float, B> coarse_power(const Vec<float, B>& x) {
   return power_of_two(x, 9.999992614e-01f, 6.931218147e-01f, 2.402474483e-01f, 5.591786030e-02f, 9.570101699e-03f);
 }
 
+/// log₂ x for x ≥ 1, within 2 ulp of max(1, log₂ x); −∞ for 0. A sum of powers, the largest of which is 1, is no other number.
+template <int B>
+FRAMEGRAD_INLINE Vec<float, B> logarithm(const Vec<float, B>& x) {
+  using V = Vec<float, B>;
+  using U = Vec<std::uint32_t, B>;
+  const U u = bits_as<std::uint32_t>(x) - U(0x3f3504f3u);  // √½: what stands above it is the exponent, rounded
+  const V n = convert<float>(bits_as<std::int32_t>(u) >> 23);
+  const V f = bits_as<float>((u & U(0x7fffffu)) + U(0x3f3504f3u)) - V(1);
+  const V p = detail::polynomial(f, 1.442694869e+00f, -7.213471285e-01f, 4.809225290e-01f, -3.607211931e-01f, 2.876566719e-01f,
+                                 -2.385194716e-01f, 2.173794352e-01f, -2.103031673e-01f, 1.254121234e-01f);
+  return select(x == V(0), V(-std::numeric_limits<float>::infinity()), fma(f, p, n));
+}
+template <int B>
+FRAMEGRAD_INLINE Vec<double, B> logarithm(const Vec<double, B>& x) {
+  return lane_by_lane(x, [](double v) { return std::log2(v); });
+}
+
 }  // namespace fg::inline FRAMEGRAD_ABI::cpu::attention

@@ -46,14 +46,6 @@ FRAMEGRAD_INLINE void groups(Index n, F f, G g) {
   }
 }
 
-/// Columns of vectors by twos: f2(j) and f(j) over [0, cols).
-template <int L, class F, class G>
-FRAMEGRAD_INLINE void columns(Index cols, F f2, G f) {
-  Index j = 0;
-  for (; j + 2 * L <= cols; j += 2 * L) f2(j);
-  for (; j < cols; j += L) f(cols - j < L ? cols - L : j);
-}
-
 /// Lanes behind `rows` are zero; times `factor`.
 struct RowsToLanes {
   template <int B, class T, class A>
@@ -154,13 +146,19 @@ struct SumRows {
   FRAMEGRAD_INLINE static void run(Index count, Index cols, Index depth, Rows<const A> a, Rows<const T> rows, A factor, Rows<T> to) {
     using V = Vec<A, B>;
     constexpr int L = V::lanes, R = B == 64 ? 8 : 4;
-    const auto some = [&]<int M>(std::integral_constant<int, M>, Index i) FRAMEGRAD_LAMBDA {
-      const Rows<const A> left{scores == Scores::of_rows ? a[i] : a.data + i, a.stride};
-      columns<L>(cols, [&](Index j) FRAMEGRAD_LAMBDA { tile<M, 2, V>(depth, left, Rows<const T>{rows.data + j, rows.stride}, V(factor), Rows<T>{to[i] + j, to.stride}); },
-                 [&](Index j) FRAMEGRAD_LAMBDA { tile<M, 1, V>(depth, left, Rows<const T>{rows.data + j, rows.stride}, V(factor), Rows<T>{to[i] + j, to.stride}); });
+    const auto left = [&](Index i) FRAMEGRAD_LAMBDA { return Rows<const A>{scores == Scores::of_rows ? a[i] : a.data + i, a.stride}; };
+    const auto at = [&]<int M, int N>(std::integer_sequence<int, M, N>, Index i, Index j) FRAMEGRAD_LAMBDA {
+      tile<M, N, V>(depth, left(i), Rows<const T>{rows.data + j, rows.stride}, V(factor), Rows<T>{to[i] + j, to.stride});
     };
-    groups<R>(count, [&](Index i) FRAMEGRAD_LAMBDA { some(std::integral_constant<int, R>{}, i); },
-              [&](Index i) FRAMEGRAD_LAMBDA { some(std::integral_constant<int, 1>{}, i); });
+    groups<R>(count,
+              [&](Index i) FRAMEGRAD_LAMBDA {
+                Index j = 0;
+                for (; j + 2 * L <= cols; j += 2 * L) at(std::integer_sequence<int, R, 2>{}, i, j);
+                for (; j < cols; j += L) at(std::integer_sequence<int, R, 1>{}, i, cols - j < L ? cols - L : j);
+              },
+              [&](Index i) FRAMEGRAD_LAMBDA {
+                for (Index j = 0; j < cols; j += L) at(std::integer_sequence<int, 1, 1>{}, i, cols - j < L ? cols - L : j);
+              });
   }
 };
 
