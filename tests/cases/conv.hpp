@@ -85,7 +85,9 @@ struct TiledConv2dCase {  // what a GPU's tiles and the sharing of work begin at
   static auto run(Tensor<T, 4> x, Tensor<T, 4> w, std::optional<Tensor<T, 1>> b) { return conv2d(x, w, b, {.padding = 1}); }
   static inline const Cases correct = {{{1, 8, 9, 15}, {72, 8, 3, 3}, {72}},      // two tiles of rows, one of more than 64 outputs
                                        {{1, 64, 3, 2}, {4, 64, 3, 3}, {4}},        // depth shared by two blocks
-                                       {{1, 4, 20, 30}, {4, 4, 3, 3}, kAbsent}};   // positions of dw in two chunks
+                                       {{1, 4, 20, 30}, {4, 4, 3, 3}, kAbsent},    // positions of dw in two chunks
+                                       {{2, 4, 3, 97}, {4, 4, 1, 2}, {4}},         // a plane of more than 256 cells, in two images
+                                       {{1, 260, 2, 1}, {3, 260, 3, 3}, kAbsent}}; // CPU: 81 steps of pairs, 153 of numbers
   static double terms(const Shapes& s) { return conv_terms(s); }
 };
 
@@ -130,7 +132,9 @@ struct Conv3dCase {
   static auto run(Tensor<T, 5> x, Tensor<T, 5> w, std::optional<Tensor<T, 1>> b) { return conv3d(x, w, b, options()); }
   static Tensor<double, 5> reference(Tensor<double, 5> x, Tensor<double, 5> w, std::optional<Tensor<double, 1>> b) { return plain_conv<3>(x, w, b, options()); }
 
-  static inline const Cases correct = {{{1, 2, 3, 4, 5}, {3, 2, 3, 3, 3}, {3}}, {{2, 3, 2, 3, 3}, {4, 3, 1, 3, 3}, kAbsent}};
+  static inline const Cases correct = {{{1, 2, 3, 4, 5}, {3, 2, 3, 3, 3}, {3}}, {{2, 3, 2, 3, 3}, {4, 3, 1, 3, 3}, kAbsent},
+                                       {{1, 4, 3, 13, 21}, {5, 4, 3, 1, 1}, {5}},          // planes that are worked on by themselves, with taps that miss the first two
+                                       {{1, 33, 2, 2, 3}, {34, 33, 2, 2, 2}, kAbsent}};    // channels and outputs: one more than a cell or sliver holds
   static inline const Cases reject = {{{1, 2, 3, 4, 5}, {3, 3, 3, 3, 3}, {3}}, {{1, 2, 3, 4, 5}, {3, 2, 3, 3, 3}, {2}}};
   static inline const Cases timed = {{{1, 64, 8, 32, 32}, {64, 64, 3, 3, 3}, {64}}};
   static double terms(const Shapes& s) { return conv_terms(s); }

@@ -30,22 +30,24 @@ struct ConvMatrix {
 namespace detail {
 
 inline constexpr Index kConvBlock = 448;    // cells a task, about: many tiles, and their targets' list stays small
+inline constexpr Index kConvRun = 256;      // cells that are copied at a time
 inline constexpr Index kConvStretch = 256;  // steps that a tile sums at a time: a sliver of 512 KiB stays in the second-level cache
 
 /// Channels in a cell, and the type that they are copied in.
 template <class U> inline constexpr Index kCellChannels = kCellUnits * kUnitDepth<U>;
 template <class U> using CellOf = std::conditional_t<std::is_same_v<U, Pair>, bf16, U>;
 
-/// Weights in slivers: [sliver][step][unit][width], step = block of channels · taps + tap.
+/// Weights in slivers: [sliver][step][unit][width]. Steps are ordered as [tap of the depth][block of channels][tap of the plane].
 template <class T, class U>
-ConvBuffer<U> pack_conv_weights(const ConvMatrix<const T>& w) {
+ConvBuffer<U> pack_conv_weights(const ConvMatrix<const T>& w, Index plane_taps) {
   constexpr int D = kUnitDepth<U>;
-  const Index taps = Index(w.tap_offset.size()), steps = ceil_div(w.depth, kCellChannels<U>) * taps, width = sliver_width<U>();
+  const Index taps = Index(w.tap_offset.size()), blocks = ceil_div(w.depth, kCellChannels<U>), steps = blocks * taps, width = sliver_width<U>();
   const Index slivers = ceil_div(w.outputs, width);
   ConvBuffer<U> packed(slivers * steps * kCellUnits * width);
   parallel_for(slivers * steps, 0.5 * double(kCellUnits * width), [&](Range r) {
     for (Index i = r.begin; i < r.end; ++i) {
-      const Index o = i / steps * width, c = i % steps / taps * kCellChannels<U>, tap = w.tap_offset[std::size_t(i % steps % taps)];
+      const Index o = i / steps * width, step = i % steps, c = step / plane_taps % blocks * kCellChannels<U>;
+      const Index tap = w.tap_offset[std::size_t(step / (plane_taps * blocks) * plane_taps + step % plane_taps)];
       U* const to = packed.data() + i * kCellUnits * width;
       if constexpr (D == 2) {
 #if defined(__x86_64__)
@@ -64,14 +66,13 @@ ConvBuffer<U> pack_conv_weights(const ConvMatrix<const T>& w) {
   return packed;
 }
 
-/// Cells [0, total) of rows that `cells` names from `first` on, as [block][total][width], `depth` channels in all.
+/// Rows that `cells` names from `first` on, as [block][total][width], `depth` channels in all.
 template <class T, class C>
 void copy_conv_cells(const ConvCells& cells, Index first, Index total, const T* from, Index pitch, Index depth, Index width, C* to) {
-  constexpr Index kRun = 256;
-  parallel_for(ceil_div(total, kRun), double(kRun * depth) / 8, [&](Range r) {
-    Index rows[kRun];
-    for (Index at = r.begin * kRun; at < std::min(total, r.end * kRun); at += kRun) {
-      const Index count = std::min(kRun, total - at);
+  parallel_for(ceil_div(total, kConvRun), double(kConvRun * depth) / 8, [&](Range r) {
+    Index rows[kConvRun];
+    for (Index at = r.begin * kConvRun; at < std::min(total, r.end * kConvRun); at += kConvRun) {
+      const Index count = std::min(kConvRun, total - at);
       cells.rows(first + at, count, rows);
       for (Index c = 0; c < depth; c += width)
         dispatch<ConvCopy>(from + c, pitch, static_cast<const Index*>(rows), count, std::min(width, depth - c), width, to + (c * total + at * width));
@@ -84,8 +85,8 @@ template <class T, class U>
 struct ConvTask {
   const U* source;   // at cell 0 of the lattice
   ConvSteps steps;
-  const U* weights;  // [sliver][step][unit][width]
-  Index width;
+  const U* weights;  // [sliver][step][unit][width], from the task's first step on
+  Index sliver, width;  // slivers are `sliver` units apart
   Range slivers;
   const Index *start, *target;
   Index tiles, first;
@@ -98,15 +99,15 @@ struct ConvTask {
   template <Index Rows, class Multiply, class Store>
   FRAMEGRAD_INLINE void each_tile(Index group, const Multiply& multiply, const Store& store) const {
     const bool at_once = steps.count <= kConvStretch;
-    for (Index sliver = slivers.begin; sliver < slivers.end; ++sliver) {
-      const Index o = sliver * width, live = std::min(width, outputs - o);
+    for (Index j = slivers.begin; j < slivers.end; ++j) {
+      const Index o = j * width, live = std::min(width, outputs - o);
       Index s = 0;
       do {
         const Index n = std::min(steps.count - s, kConvStretch);
         for (Index i = 0; i < tiles; i += group) {
           UnitSum<U>* const to = sums + (at_once ? 0 : i * Rows * width);
-          multiply(i, 2 * live <= width, steps.slice(s, n), weights + (sliver * steps.count + s) * kCellUnits * width, to, s > 0);
-          for (Index j = i; s + n == steps.count && j < std::min(i + group, tiles); ++j) store(j, o, live, to + (j - i) * Rows * width);
+          multiply(i, 2 * live <= width, ConvSteps{steps.step + s, n}, weights + j * sliver + s * kCellUnits * width, to, s > 0);
+          for (Index k = i; s + n == steps.count && k < std::min(i + group, tiles); ++k) store(k, o, live, to + (k - i) * Rows * width);
         }
         s += n;
       } while (s < steps.count);
@@ -149,43 +150,65 @@ inline void run_conv_pairs(const ConvTask<bf16, Pair>& t, bool tiles) {
 template <class T, class U>
 void convolve_in_units(const ConvGrid& whole, const T* source, Index source_pitch, const ConvMatrix<const T>& matrix, const UnitSum<U>* bias, T* target, Index target_pitch) {
   constexpr bool pairs = std::is_same_v<U, Pair>;
-  const ConvBuffer<U> weights = pack_conv_weights<T, U>(matrix);
-  const Index depth = matrix.depth, blocks = ceil_div(depth, kCellChannels<U>), taps = Index(matrix.tap_offset.size()), width = sliver_width<U>();
-  const Index slivers = ceil_div(matrix.outputs, width), bytes = vector_bytes();
+  const Index depth = matrix.depth, blocks = ceil_div(depth, kCellChannels<U>), width = sliver_width<U>(), slivers = ceil_div(matrix.outputs, width);
+  const Index depth_taps = Index(whole.axis[0].tap.size()), plane_taps = depth_taps ? whole.taps() / depth_taps : 0, depth_steps = blocks * plane_taps;
+  const ConvBuffer<U> weights = pack_conv_weights<T, U>(matrix, plane_taps);
+  const int bytes = vector_bytes();
   const Index rows = pairs ? kCellUnits : bytes == 64 ? kCellRows<64> : bytes == 32 ? kCellRows<32> : kCellRows<16>;
   [[maybe_unused]] const bool tiles = pairs && isa() == Isa::amx;
-  each_conv_part(whole, blocks * kCellUnits * Index(sizeof(U)), [&](const ConvGrid&, const ConvLattice& lattice) {
+  each_conv_part(whole, blocks * kCellUnits * Index(sizeof(U)), [&](const ConvLattice& lattice) {
     const Index total = lattice.cells(rows), phase = blocks * total * kCellUnits;
     const ConvBuffer<U> copy(Index(lattice.phases.size()) * phase);
     for (std::size_t i = 0; i < lattice.phases.size(); ++i)
       copy_conv_cells(lattice.sources(lattice.phases[i]), -lattice.front, total, source, source_pitch, depth, kCellChannels<U>,
                       reinterpret_cast<CellOf<U>*>(copy.data() + Index(i) * phase));
-    std::vector<Index> at;
-    for (Index c = 0; c < blocks; ++c)
-      for (const ConvLattice::Tap& tap : lattice.taps) at.push_back(tap.phase * phase + (c * total + lattice.front + tap.shift) * kCellUnits);
-    const Index last = depth - (blocks - 1) * kCellChannels<U>;
-    const ConvSteps steps{at.data(), blocks * taps, (blocks - 1) * taps, ceil_div(last, Index(kUnitDepth<U>))};
+    std::vector<ConvStep> steps;
+    for (Index k = 0; k < depth_taps; ++k)
+      for (Index c = 0; c < blocks; ++c)
+        for (Index t = k * plane_taps; t < (k + 1) * plane_taps; ++t) {
+          const ConvLattice::Tap& tap = lattice.taps[std::size_t(t)];
+          const Index live = std::min(depth - c * kCellChannels<U>, kCellChannels<U>);
+          steps.push_back({tap.phase * phase + (c * total + lattice.front + tap.shift) * kCellUnits, ceil_div(live, Index(kUnitDepth<U>))});
+        }
 
+    // Planes of a block of lines follow each other: they share most of the source's.
     const ConvCells targets = lattice.targets();
-    const Index line = targets.pitch[2], block = line < kConvBlock ? kConvBlock / line * line : kConvBlock, tasks = ceil_div(lattice.last_position(), block);
+    const Index cells = lattice.section_cells(), line = targets.pitch[2], block = std::min(cells, line < kConvBlock ? kConvBlock / line * line : kConvBlock);
+    const Index row_blocks = ceil_div(cells, block), planes = lattice.depth(), tasks = lattice.images() * row_blocks * planes;
     // Few tasks: share out the slivers too. The number of shares does not change any sum.
     const Index shares = std::min<Index>(slivers, tasks >= 16 ? 1 : ceil_div(16, tasks));
-    const Index tiles_most = block + 1, sums_room = steps.count <= kConvStretch ? 2 * rows : ceil_div(block, rows) * 2 * rows + 2 * rows;
-    parallel_for(tasks * shares, double(block) * double(steps.count * kCellUnits * slivers * width) / double(shares) / (pairs ? 300 : 30), [&](Range r) {
+    const Index sums_rows = Index(steps.size()) <= kConvStretch ? 2 * rows : (block + 2) * rows;
+    parallel_for(tasks * shares, double(block) * double(Index(steps.size()) * kCellUnits * slivers * width) / double(shares) / (pairs ? 300 : 30), [&](Range r) {
 #if defined(__x86_64__)
       if (tiles) amx_begin();
 #endif
       struct Sums;
-      auto* const sums = static_cast<UnitSum<U>*>(gemm_scratch<Sums>(sums_room * width * Index(sizeof(UnitSum<U>))));
-      std::vector<Index> row(std::size_t(block + rows), -1), start(static_cast<std::size_t>(tiles_most), 0);
+      auto* const sums = static_cast<UnitSum<U>*>(gemm_scratch<Sums>(sums_rows * width * Index(sizeof(UnitSum<U>))));
+      std::vector<Index> row(std::size_t(block + rows)), start(static_cast<std::size_t>(block));
       for (Index i = r.begin; i < r.end; ++i) {
-        const Index first = i / shares * block, share = i % shares;
-        targets.rows(first, block, row.data());
+        const Index share = i % shares, d = i / shares % planes, b = i / (shares * planes) % row_blocks, image = i / (shares * planes * row_blocks);
+        const ConvLattice::Section section = lattice.section(image, d);
+        const Index first = section.first + b * block, count = std::min(block, cells - b * block), skipped = section.tap_begin * depth_steps;
+        targets.rows(first, count, row.data());
+        std::fill(row.begin() + count, row.end(), -1);
         Index n = 0;
-        for (Index c = 0; c < block; ++c)
+        for (Index c = 0; c < count; ++c)
           if (row[std::size_t(c)] >= 0) start[std::size_t(n++)] = first + c, c += rows - 1;
-        const ConvTask<T, U> task{copy.data(), steps, weights.data(), width, {slivers * share / shares, slivers * (share + 1) / shares}, start.data(), row.data(), n,
-                                  first, bias, target, matrix.outputs, target_pitch, sums};
+        const ConvTask<T, U> task{copy.data(),
+                                  {steps.data() + skipped, (section.tap_end - section.tap_begin) * depth_steps},
+                                  weights.data() + skipped * kCellUnits * width,
+                                  Index(steps.size()) * kCellUnits * width,
+                                  width,
+                                  {slivers * share / shares, slivers * (share + 1) / shares},
+                                  start.data(),
+                                  row.data(),
+                                  n,
+                                  first,
+                                  bias,
+                                  target,
+                                  matrix.outputs,
+                                  target_pitch,
+                                  sums};
         if constexpr (!pairs) dispatch<ConvFma>(task);
 #if defined(__x86_64__)
         else run_conv_pairs(task, tiles);

@@ -116,13 +116,26 @@ class ConvLattice {
 
   /// Cells of positions, gaps between them included.
   Index positions() const { return targets().count(); }
-  /// The same without the gaps behind the last position.
-  Index last_position() const {
-    const auto& axis = grid_.axis;
-    return (((grid_.images - 1) * pitch[0] + axis[0].count - 1) * pitch[1] + axis[1].count - 1) * pitch[2] + axis[2].count;
-  }
   /// Cells of one phase, with room for tiles of up to `rows` rows to run over the end.
   Index cells(Index rows) const { return front + positions() + rows; }
+
+  /// Positions are worked on in sections: planes, which only some taps of the depth reach, or if those are small, everything at once.
+  /// There are images() · depth() of them, each of section_cells() cells up to its last position.
+  struct Section { Index first, tap_begin, tap_end; };  // its first cell; taps of axis 0
+  Index images() const { return by_planes() ? grid_.images : 1; }
+  Index depth() const { return by_planes() ? grid_.axis[0].count : 1; }
+  Index section_cells() const { return by_planes() ? plane_cells() : ((grid_.images - 1) * pitch[0] + grid_.axis[0].count - 1) * pitch[1] * pitch[2] + plane_cells(); }
+  Section section(Index image, Index d) const {
+    const ConvAxis& x = grid_.axis[0];
+    Section s{(image * pitch[0] + d) * pitch[1] * pitch[2], 0, Index(x.offset.size())};
+    const auto outside = [&](Index k) {
+      const Index at = d * x.source_step + x.offset[std::size_t(k)];
+      return at < 0 || at >= x.sources;
+    };
+    while (by_planes() && s.tap_begin < s.tap_end && outside(s.tap_begin)) ++s.tap_begin;  // offsets rise or fall: those outside stand at the ends
+    while (by_planes() && s.tap_begin < s.tap_end && outside(s.tap_end - 1)) --s.tap_end;
+    return s;
+  }
 
   /// Source rows of a phase's cells; cell 0 is the first behind the front.
   ConvCells sources(const std::array<Index, 3>& phase) const {
@@ -146,6 +159,9 @@ class ConvLattice {
   }
 
  private:
+  Index plane_cells() const { return (grid_.axis[1].count - 1) * pitch[2] + grid_.axis[2].count; }
+  bool by_planes() const { return plane_cells() >= 256; }
+
   ConvGrid grid_;
   std::array<Index, 3> first_{}, live_{};
 };
@@ -158,7 +174,7 @@ void each_conv_part(const ConvGrid& grid, Index bytes, const F& f) {
   const ConvLattice lattice(grid);
   int a = grid.images > 1 ? -1 : 0;
   while (a >= 0 && a < 2 && grid.axis[std::size_t(a)].count == 1) ++a;
-  if (a == 2 || lattice.positions() * Index(lattice.phases.size()) * bytes <= kLimit) return f(grid, lattice);
+  if (a == 2 || lattice.positions() * Index(lattice.phases.size()) * bytes <= kLimit) return f(lattice);
   const Index n = a < 0 ? grid.images : grid.axis[std::size_t(a)].count;
   each_conv_part(grid.part(a, 0, n / 2), bytes, f);
   each_conv_part(grid.part(a, n / 2, n), bytes, f);

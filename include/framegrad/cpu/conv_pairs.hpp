@@ -40,7 +40,7 @@ namespace detail {
         "tdpbf16ps %%tmm7, %%tmm4, %%tmm1\n\t"
         "tdpbf16ps %%tmm6, %%tmm5, %%tmm2\n\t"
         "tdpbf16ps %%tmm7, %%tmm5, %%tmm3"
-        : : "r"(a0 + steps.at[s]), "r"(a1 + steps.at[s]), "r"(b), "r"(a_stride), "r"(b_stride) : "memory");
+        : : "r"(a0 + steps.step[s].at), "r"(a1 + steps.step[s].at), "r"(b), "r"(a_stride), "r"(b_stride) : "memory");
   }
   __asm__ volatile(
       "tilestored %%tmm0, (%0,%2,1)\n\t"
@@ -60,10 +60,9 @@ inline void conv_tile_dot(const ConvSteps& steps, const Pair* a, const Pair* b, 
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = V(0);
   for (Index s = 0; s < steps.count; ++s) {
-    const Pair* from = a + steps.at[s];
+    const Pair* from = a + steps.step[s].at;
     const Pair* right = b + s * kCellUnits * kPairWidth;
-    const Index units = s < steps.full ? kCellUnits : steps.last;
-    for (Index u = 0; u < units; ++u, ++from, right += kPairWidth) {
+    for (Index u = 0, units = steps.step[s].units; u < units; ++u, ++from, right += kPairWidth) {
       const P b0 = load_all<P>(right), b1 = load_all<P>(right + N);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {

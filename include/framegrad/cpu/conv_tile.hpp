@@ -1,6 +1,6 @@
 // The register tile of convolution, and what it reads: cells of 16 units, a unit a number or two of bf16.
 //
-//   out[r][:] (+)= Σ_steps Σ_u a[at[step] + r·RowStep + u·UnitStep] · b[step][u][:]
+//   out[r][:] (+)= Σ_steps Σ_u a[step.at + r·RowStep + u·UnitStep] · b[step][u][:]
 //
 // R rows by one or two vectors stay in registers over the whole sum. Rows and units lie a constant apart, so that all of a tile's
 // numbers are at constant offsets of one pointer. Bound by arithmetic: 2·R FMAs for R broadcasts and two loads.
@@ -41,11 +41,11 @@ class ConvBuffer {
   std::unique_ptr<Storage> storage_;
 };
 
-/// The steps of a sum: where each begins in the left operand, in units. The first `full` have 16 units, those behind them `last`.
+/// A part of a sum: where it begins in the left operand, and how many units it has. Of the right operand it has a cell's, whatever is used.
+struct ConvStep { Index at, units; };
 struct ConvSteps {
-  const Index* at;
-  Index count, full, last;
-  ConvSteps slice(Index from, Index n) const { return {at + from, n, full - from, last}; }
+  const ConvStep* step;
+  Index count;
 };
 
 template <class A, int B, int R, int Vectors, int RowStep, int UnitStep>
@@ -61,10 +61,9 @@ struct ConvTile {
 #pragma GCC unroll 2
       for (int v = 0; v < Vectors; ++v) sum[r][v] = N{};
     for (Index s = 0; s < steps.count; ++s) {
-      const A* from = a + steps.at[s];
+      const A* from = a + steps.step[s].at;
       const A* right = b + s * kCellUnits * W;
-      const Index units = s < steps.full ? kCellUnits : steps.last;
-      for (Index u = 0; u < units; ++u, from += UnitStep, right += W) {
+      for (Index u = 0, units = steps.step[s].units; u < units; ++u, from += UnitStep, right += W) {
         N y[Vectors];
 #pragma GCC unroll 2
         for (int v = 0; v < Vectors; ++v) {
