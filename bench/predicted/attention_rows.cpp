@@ -13,7 +13,8 @@ constexpr Index kBatch = 2, kHeads = 2;  // of the small run
 
 void add_attention(const std::string& op, const std::string& where, Unit unit, Index B, Index heads, Index d, Index N, Index M, Index small_n, Index small_m) {
   const double batch_width = double(B * heads * d), products = batch_width * double(N) * double(M);
-  const Cost forward{2 * batch_width * double(2 * N + 2 * M), 4 * products}, back{2 * batch_width * double(4 * N + 4 * M), 14 * products};
+  const double tensors = 2 * batch_width * double(2 * N + 2 * M), small = 2 * double(kBatch * kHeads * d) * double(2 * small_n + 2 * small_m);
+  const Cost forward{tensors, 4 * products, small}, back{2 * tensors, 14 * products, 2 * small};
   add(op, where, unit, forward, back, [=]() -> Small {
     const Index width = kHeads * d;
     return {{random<T, 3>({kBatch, small_n, width}), random<T, 3>({kBatch, small_m, width}), random<T, 3>({kBatch, small_m, width})},

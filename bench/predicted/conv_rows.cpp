@@ -29,8 +29,9 @@ void add_conv(const std::string& where, Index C, Index O, Index positions) {
 
 /// Each number of the larger side once, and of the smaller one.
 template <class F>
-void add_resampling(const std::string& op, const std::string& where, double large, double small, F f) {
-  const Cost all{2 * (large + small)};
+void add_resampling(const std::string& op, const std::string& where, double large, double small, bool input_is_large, F f) {
+  constexpr double kSmall = 16 * 16 * 128;  // numbers of the small run's input
+  const Cost all{2 * (large + small), 0, 2 * kSmall * (input_is_large ? 1 + small / large : 1 + large / small)};
   add(op, where, Unit::none, all, all,
       [=]() -> Small { return {{fg::rearrange<"n h w c -> n c h w">(random<T, 4>({1, 16, 16, 128}))}, [f](const auto& in) { return f(in[0].template as<T, 4>()); }}; });
 }
@@ -43,9 +44,9 @@ void add_conv_rows() {
   add_conv<3>("CogVideoX-2B's VAE: 8 frames of 480x720, 128 to 128", 128, 128, Index(8) * 480 * 720);
   add_conv<3>("CogVideoX-2B's VAE: 2 frames of 60x90, 512 to 512", 512, 512, 2 * 60 * 90);
   const double image = 16.0 * 128 * 128 * 128;
-  add_resampling("upsample_nearest by 2", "STDiT-XL/2's VAE: 16 frames of 128x128x128", 4 * image, image, [](const auto& x) { return fg::upsample_nearest(x, 2); });
-  add_resampling("avg_pool 2x2", "16 frames of 128x128x128", image, image / 4, [](const auto& x) { return fg::avg_pool(x, 2, {.stride = 2}); });
-  add_resampling("max_pool 2x2", "16 frames of 128x128x128", image, image / 4, [](const auto& x) { return fg::max_pool(x, 2, {.stride = 2}); });
+  add_resampling("upsample_nearest by 2", "STDiT-XL/2's VAE: 16 frames of 128x128x128", 4 * image, image, false, [](const auto& x) { return fg::upsample_nearest(x, 2); });
+  add_resampling("avg_pool 2x2", "16 frames of 128x128x128", image, image / 4, true, [](const auto& x) { return fg::avg_pool(x, 2, {.stride = 2}); });
+  add_resampling("max_pool 2x2", "16 frames of 128x128x128", image, image / 4, true, [](const auto& x) { return fg::max_pool(x, 2, {.stride = 2}); });
 }
 
 }  // namespace predicted

@@ -1,9 +1,10 @@
-// What was launched while an op ran on the CPU: kernels, their blocks, and the conflicts of their shared memory.
+// What was launched while an op ran on the CPU: kernels, their blocks, the conflicts of their shared memory, and their traffic with global memory.
 // For a program whose kernels are instrumented (framegrad_simt_checked).
 #pragma once
 
 #include <cuda/simt/banks.hpp>
 #include <cuda/simt/cuda.hpp>
+#include <cuda/simt/sectors.hpp>
 
 #include <algorithm>
 #include <string>
@@ -18,6 +19,7 @@ struct Kernel {
   unsigned threads;
   std::size_t shared;  // dynamic
   simt::BankCount banks;
+  double moved = 0, asked = 0;  // bytes of global memory, by sectors: each read and written once a launch, as with caches that lose nothing; and without any
 };
 
 /// Stands before the detectors, and passes everything on to them. With one host thread alone: kernels are told apart by when they run.
@@ -25,7 +27,7 @@ class Launches final : public simt::Observer {
  public:
   Launches() : next_(simt::observer) {
     simt::observer = this;
-    simt::bank_totals().counting = true;
+    simt::bank_totals().counting = simt::sector_totals().counting = simt::touched_sectors().counting = true;
   }
   ~Launches() override { simt::observer = next_; }
 
@@ -41,7 +43,7 @@ class Launches final : public simt::Observer {
 
   void block_begins() override {
     const auto& launch = simt::current.block->launch();
-    if (launch.kernel != now_) {
+    if (blockIdx.x + blockIdx.y + blockIdx.z == 0) {
       begin(launch.kernel);
       threads_ = launch.block.x * launch.block.y * launch.block.z, shared_ = launch.shared_bytes;
     }
@@ -60,10 +62,11 @@ class Launches final : public simt::Observer {
     if (now_) {
       const std::string name = plain(simt::function_name(now_));
       auto at = std::find_if(kernels_.begin(), kernels_.end(), [&](const Kernel& k) { return k.name == name; });
-      if (at == kernels_.end()) at = kernels_.insert(at, {name, threads_, shared_, {}});
+      if (at == kernels_.end()) at = kernels_.insert(at, {name, threads_, shared_, {}, 0, 0});
       at->banks += simt::bank_totals().sum();
+      at->asked += simt::kSectorBytes * double(simt::sector_totals().sum().sectors), at->moved += simt::kSectorBytes * double(simt::touched_sectors().count());
     }
-    simt::bank_totals().reset();
+    simt::bank_totals().reset(), simt::sector_totals().reset(), simt::touched_sectors().reset();
     now_ = kernel;
   }
   /// As tests/cuda/resources.txt has it.

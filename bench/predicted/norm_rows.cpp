@@ -16,8 +16,8 @@ namespace {
 template <class Make>
 void add_rows_of(const std::string& op, const std::string& where, Index N, Index C, int in, int back, Make make) {
   constexpr Index kSmall = 16;
-  const double tensor = 2.0 * double(2 * N * C);
-  add(op, where, Unit::none, {in * tensor}, {back * tensor}, [=] { return make(kSmall, C); });
+  const double tensor = 2.0 * double(2 * N * C), small = 2.0 * double(2 * kSmall * C);
+  add(op, where, Unit::none, {in * tensor, 0, in * small}, {back * tensor, 0, back * small}, [=] { return make(kSmall, C); });
 }
 
 Small layer_norm_of(Index N, Index C) {
@@ -41,8 +41,8 @@ template <bool Silu>
 void add_group_norm(const std::string& where, Index images, Index C, Index H, Index W) {
   constexpr Index kSide = 16;
   // x is read twice: its moments come before the first output.
-  const double tensor = 2.0 * double(images * C * H * W);
-  add(Silu ? "group_norm_silu" : "group_norm", where, Unit::none, {3 * tensor}, {5 * tensor},
+  const double tensor = 2.0 * double(images * C * H * W), small = 2.0 * double(2 * C * kSide * kSide);
+  add(Silu ? "group_norm_silu" : "group_norm", where, Unit::none, {3 * tensor, 0, 3 * small}, {5 * tensor, 0, 5 * small},
       [=] { return group_norm_of<Silu>(C, kSide, kSide); });
 }
 

@@ -25,8 +25,8 @@ constexpr Index kSmall = 32;
 /// y = f(x) over [rows, C]; bytes of a number of x, forward and back.
 template <class F>
 void add_map(const std::string& op, const std::string& where, Index rows, Index C, double forward, double back, F f) {
-  const double numbers = double(rows * C);
-  add(op, where, Unit::none, {forward * numbers}, {back * numbers},
+  const double numbers = double(rows * C), small = double(kSmall * C);
+  add(op, where, Unit::none, {forward * numbers, 0, forward * small}, {back * numbers, 0, back * small},
       [=]() -> Small { return {{random<T, 2>({kSmall, C})}, [f](const auto& in) { return f(in[0].template as<T, 2>()); }}; });
 }
 
@@ -70,7 +70,7 @@ fg::Params weights() {
 template <class Make>
 void add_weights(const std::string& op, double bytes, Make make) {
   constexpr double kWeights = 724e6;
-  rows().push_back({op, "STDiT-XL/2: 724 million weights in bf16", {bytes * kWeights}, Unit::none, [make](Launches& launches) {
+  rows().push_back({op, "STDiT-XL/2: 724 million weights in bf16", {bytes * kWeights, 0, bytes * kSmall * 1152}, Unit::none, [make](Launches& launches) {
                       const fg::Params p = weights();
                       return launches.of(make(p));
                     }});

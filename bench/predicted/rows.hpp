@@ -19,6 +19,7 @@ enum class Unit { none, tensor_cores, library };  // what multiplies, if product
 
 struct Cost {
   double bytes, flops = 0;
+  double small_bytes = 0;  // at least, of the small run; 0 where its traffic is unlike that of the model's shape (a convolution's is mostly weights)
 };
 struct Row {
   std::string op, where;

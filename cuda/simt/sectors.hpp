@@ -11,6 +11,8 @@
 
 namespace fg::inline FRAMEGRAD_ABI::simt {
 
+inline constexpr std::uint32_t kSectorBytes = 32;
+
 struct SectorCount {
   std::uint64_t accesses = 0, sectors = 0;  // of warps
   SectorCount& operator+=(const SectorCount& b) {
@@ -33,7 +35,7 @@ class TouchedSectors {
   }
   void add(std::uintptr_t address, std::size_t bytes, bool writes) {
     const std::lock_guard lock(mutex_);
-    for (std::uintptr_t s = address / 32; s <= (address + bytes - 1) / 32; ++s) (writes ? written_ : read_).insert(s);
+    for (std::uintptr_t s = address / kSectorBytes; s <= (address + bytes - 1) / kSectorBytes; ++s) (writes ? written_ : read_).insert(s);
   }
   std::uint64_t count() const {
     const std::lock_guard lock(mutex_);
@@ -65,14 +67,12 @@ class Sectors {
   void forget() { accesses_.forget(); }
 
  private:
-  static constexpr std::uint32_t kSector = 32;
-
   static unsigned sectors_of(const WarpAccess& a) {
     std::uint32_t seen[2 * kWarp];  // a lane's 16 bytes lie in two at most
     std::uint32_t* end = seen;
     for (int lane = 0; lane < kWarp; ++lane) {
       if (!(a.mask >> lane & 1)) continue;
-      for (std::uint32_t s = a.address[lane] / kSector; s <= (a.address[lane] + a.bytes - 1) / kSector; ++s) {
+      for (std::uint32_t s = a.address[lane] / kSectorBytes; s <= (a.address[lane] + a.bytes - 1) / kSectorBytes; ++s) {
         if (std::find(seen, end, s) == end) *end++ = s;
       }
     }
