@@ -21,9 +21,9 @@ namespace fg::inline FRAMEGRAD_ABI::cpu::attention {
 /// Scores of so many, in f32, stay in the second cache.
 inline constexpr Index kFewKeys = 64, kFewQueries = 256;
 
-/// A row has a vector's numbers at least.
+/// A row has a vector's numbers at least, and a sequence's rows fit the first two caches.
 inline bool served_by_rows(const AttentionShape& s) {
-  return s.keys <= kFewKeys && s.queries <= kFewQueries && s.head_dim >= 16 && s.head_dim <= 128;
+  return s.keys > 0 && s.keys <= kFewKeys && s.queries > 0 && s.queries <= kFewQueries && s.head_dim >= 16 && s.head_dim <= 128;
 }
 
 template <class P>
