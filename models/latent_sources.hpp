@@ -32,8 +32,8 @@ inline Index still_begin(std::uint64_t seed, std::uint64_t n, Index still_frames
 /// Moving shapes as pixels. Film n is scene n of the training split.
 class MovingShapesSource final : public LatentSource {
  public:
-  MovingShapesSource(Index frames, Index height, Index width, std::uint64_t seed, double two_objects = 0.5, Index still_frames = 1)
-      : frames_(frames), height_(height), width_(width), still_frames_(still_frames), seed_(seed), two_objects_(two_objects) {
+  MovingShapesSource(Index frames, Index height, Index width, std::uint64_t seed, const moving_shapes::SceneOptions& scenes = {}, Index still_frames = 1)
+      : frames_(frames), height_(height), width_(width), still_frames_(still_frames), seed_(seed), scenes_(scenes) {
     detail::check_still_frames("MovingShapesSource", still_frames, frames);
   }
 
@@ -48,7 +48,7 @@ class MovingShapesSource final : public LatentSource {
     parallel_for(count, 10e3 * double(frames), [&](Range r) {
       for (Index b = r.begin; b < r.end; ++b) {
         const std::uint64_t n = std::uint64_t(first + b), seed = 2 * seed_ + kind;
-        const auto scene = moving_shapes::scene(moving_shapes::Split::train, seed, n, {.two_objects = two_objects_});
+        const auto scene = moving_shapes::scene(moving_shapes::Split::train, seed, n, scenes_);
         const Film film = kind == 0 ? moving_shapes::render(scene, frames, height_, width_)
                                     : moving_shapes::render_part(scene, detail::still_begin(seed, n, frames, frames_), frames, frames_, height_, width_);
         film_to_planar(film, batch.x0.data() + b * each);
@@ -60,7 +60,7 @@ class MovingShapesSource final : public LatentSource {
 
   Index frames_, height_, width_, still_frames_;
   std::uint64_t seed_;
-  double two_objects_;
+  moving_shapes::SceneOptions scenes_;
 };
 
 /// Latents held in memory, in an order that is new in each epoch.

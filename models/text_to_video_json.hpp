@@ -17,6 +17,7 @@ struct DataConfig {
   std::string codec = "pixels";           // or "taef2": latents of 1/8 of the height and width
   Index interval = 0;                     // frames between samples of a clip; 0: spread over the clip
   double two_objects = 0.5;               // share of moving-shapes scenes with two
+  double spins = 0;                       // share of moving shapes that are chosen among those that spin
 };
 
 struct RunConfig {
@@ -120,7 +121,7 @@ void visit_run_config(Io& io, RunConfig& c) {
   });
   io.section("data", [&](auto& s) {
     s.get("source", c.data.source), s.get("path", c.data.path), s.get("captions", c.data.captions), s.get("codec", c.data.codec);
-    s.get("interval", c.data.interval), s.get("two_objects", c.data.two_objects);
+    s.get("interval", c.data.interval), s.get("two_objects", c.data.two_objects), s.get("spins", c.data.spins);
   });
   io.section("train", [&](auto& s) {
     TrainConfig& t = c.train;

@@ -18,7 +18,7 @@ bool part_of(const Film& film, const Film& still, Index begin) {
 
 TEST(MovingShapesSource, StillsAreNeighboursInAFilm) {
   constexpr std::uint64_t kSeed = 3;
-  MovingShapesSource source(8, 16, 16, kSeed, 0.5, 2);
+  MovingShapesSource source(8, 16, 16, kSeed, {}, 2);
   const auto batch = source.stills(5, 40);
   EXPECT_EQ(batch.x0.sizes(), (Shape{40, 3, 2, 16, 16}));
   const auto stills = films_of(batch.x0);
@@ -34,8 +34,8 @@ TEST(MovingShapesSource, StillsAreNeighboursInAFilm) {
     begins.insert(found);
   }
   EXPECT_TRUE(begins.count(6)) << "the last two frames never came";
-  EXPECT_THROW(MovingShapesSource(8, 16, 16, kSeed, 0.5, 9), ShapeError);
-  EXPECT_THROW(MovingShapesSource(8, 16, 16, kSeed, 0.5, 0), ShapeError);
+  EXPECT_THROW(MovingShapesSource(8, 16, 16, kSeed, {}, 9), ShapeError);
+  EXPECT_THROW(MovingShapesSource(8, 16, 16, kSeed, {}, 0), ShapeError);
 }
 
 TEST(StoredSource, StillsAreNeighboursInAClip) {

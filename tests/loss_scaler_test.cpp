@@ -57,7 +57,7 @@ RunConfig toy() {
   c.train.batch = 2, c.train.still_batch = 4, c.train.stills_first = 100, c.train.lr.warmup_steps = 1, c.train.lr.peak = 1e-2, c.train.clip = 1;
   return c;
 }
-MovingShapesSource shapes(const RunConfig& c) { return {c.model.video.frames, c.model.video.height, c.model.video.width, c.train.seed, 0.5}; }
+MovingShapesSource shapes(const RunConfig& c) { return {c.model.video.frames, c.model.video.height, c.model.video.width, c.train.seed}; }
 
 struct Folder {
   std::string path = testing::TempDir() + "framegrad_loss_scaler_" + std::to_string(::getpid());

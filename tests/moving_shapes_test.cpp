@@ -87,6 +87,22 @@ TEST(Scenes, KeepTheSplitsApart) {
   EXPECT_THROW(prompts(1, 3, 0), fg::ConfigError);
 }
 
+TEST(Scenes, SpinAsOftenAsIsAsked) {
+  const auto share = [](double asked) {
+    Index spinning = 0, all = 0;
+    for (std::uint64_t i = 0; i < 2000; ++i)
+      for (const Object& o : scene(Split::train, 4, i, {.two_objects = 0.5, .spins = asked}).objects) {
+        EXPECT_FALSE(held_out(o));
+        spinning += o.motion == Motion::spins, ++all;
+      }
+    return double(spinning) / double(all);
+  };
+  const double few = share(0);  // 16 of 126 combinations
+  EXPECT_NEAR(few, 0.127, 0.03);
+  EXPECT_NEAR(share(0.5), 0.5 + 0.5 * few, 0.05);
+  EXPECT_EQ(share(1), 1);
+}
+
 TEST(Scenes, ObjectsStayInTheFrameMoveAsSaidAndDifferInColor) {
   for (std::uint64_t i = 0; i < 3000; ++i) {
     const Scene s = scene(Split::train, 4, i);

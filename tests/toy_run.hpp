@@ -19,7 +19,7 @@ inline RunConfig toy(double peak_rate) {
 }
 inline MovingShapesSource shapes(const RunConfig& c) {
   const auto& v = c.model.video;
-  return {v.frames, v.height, v.width, c.train.seed, 0.5, v.patch_t};
+  return {v.frames, v.height, v.width, c.train.seed, {}, v.patch_t};
 }
 
 }  // namespace fg::test

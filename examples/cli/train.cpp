@@ -32,7 +32,7 @@ std::unique_ptr<fg::LatentSource> open_source(fg::RunConfig& c) {
   if (c.data.source == "moving_shapes") {
     fg::check<fg::ConfigError>(c.data.codec == "pixels" && v.channels == 3, "train", "moving_shapes are pixels: data.codec \"pixels\" and 3 channels are needed");
     if (c.model.words.empty()) c.model.words = fg::moving_shapes::vocabulary().words();
-    return std::make_unique<fg::MovingShapesSource>(v.frames, v.height, v.width, c.train.seed, c.data.two_objects, v.patch_t);
+    return std::make_unique<fg::MovingShapesSource>(v.frames, v.height, v.width, c.train.seed, fg::moving_shapes::SceneOptions{c.data.two_objects, c.data.spins}, v.patch_t);
   }
   fg::check<fg::ConfigError>(c.data.source == "latents", "train", "data.source is \"", c.data.source, "\"; there are moving_shapes and latents (made by `framegrad encode`)");
   const auto file = fg::load_latents(c.data.path);

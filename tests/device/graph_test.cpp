@@ -202,7 +202,7 @@ struct Toy {
     model.words = moving_shapes::vocabulary().words();
     train.batch = 2, train.still_batch = 2, train.stills_first = 1, train.still_share = 0.5, train.lr.warmup_steps = 2, train.lr.peak = 1e-3, train.caption_dropout = 0.4;
   }
-  MovingShapesSource source() const { return {model.video.frames, model.video.height, model.video.width, 0, 0.5, model.video.patch_t}; }
+  MovingShapesSource source() const { return {model.video.frames, model.video.height, model.video.width, 0, {}, model.video.patch_t}; }
 };
 
 void expect_equal_training(const Toy& toy, int steps) {

@@ -62,6 +62,7 @@ enum class Split : std::uint8_t { train, held_out };
 
 struct SceneOptions {
   double two_objects = 0.5;  // share of scenes with two
+  double spins = 0;          // share of objects that are chosen among those that spin: few are, and turning is the last thing a model learns
 };
 
 /// A circle that spins looks like one that stays still: there is no such object.
@@ -181,7 +182,10 @@ inline Scene scene(Split split, std::uint64_t seed, std::uint64_t index, const S
   detail::Draws draws(split, seed, index);
   const auto pick = [&](std::optional<Split> from) {
     const auto& words = detail::combinations(from);
-    const auto& w = words[draws.below(std::uint32_t(words.size()))];
+    const auto one = [&]() -> const auto& { return words[draws.below(std::uint32_t(words.size()))]; };
+    const bool spins = options.spins > 0 && draws.chance(options.spins);
+    auto w = one();
+    while (spins && w.motion != Motion::spins) w = one();
     return Object{w.figure, w.color, draws.below(2) ? Size::large : Size::small, w.motion};
   };
   Scene s{{pick(split)}};
