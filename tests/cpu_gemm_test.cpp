@@ -188,16 +188,21 @@ TEST(CpuGemm, InfinityAndNanPass) {
   });
 }
 
+template <class T>
+void check_batch(bool a_transposed) {  // the next product's operands are fetched meanwhile: by rows or by panels
+  const Index batch = 9, m = 20, n = 33, k = 58, a_row = a_transposed ? 1 : k, a_col = a_transposed ? m : 1;
+  std::mt19937 random(3);
+  Matrix<T> a(batch * m, k, false, 0), b(batch * k, n, false, 0), c(batch * m, n, false, 0), one(batch * m, n, false, 0);
+  a.fill(random), b.fill(random);
+  cpu::gemm_batched<T>(batch, m, n, k, a.data.data(), m * k, a_row, a_col, b.data.data(), k * n, n, 1, c.data.data(), m * n, n);
+  for (Index i = 0; i < batch; ++i)
+    cpu::gemm<T>(m, n, k, a.data.data() + i * m * k, a_row, a_col, b.data.data() + i * k * n, n, 1, one.data.data() + i * m * n, n);
+  for (std::size_t i = 0; i < c.data.size(); ++i) ASSERT_EQ(accum_t<T>(c.data[i]), accum_t<T>(one.data[i])) << i;
+}
+
 TEST(CpuGemm, BatchesEqualSingleProducts) {
   on_every_path([] {
-    const Index batch = 9, m = 20, n = 33, k = 18;
-    std::mt19937 random(3);
-    Matrix<float> a(batch * m, k, false, 0), b(batch * k, n, false, 0), c(batch * m, n, false, 0), one(batch * m, n, false, 0);
-    a.fill(random), b.fill(random);
-    cpu::gemm_batched<float>(batch, m, n, k, a.data.data(), m * k, k, 1, b.data.data(), k * n, n, 1, c.data.data(), m * n, n);
-    for (Index i = 0; i < batch; ++i)
-      cpu::gemm<float>(m, n, k, a.data.data() + i * m * k, k, 1, b.data.data() + i * k * n, n, 1, one.data.data() + i * m * n, n);
-    EXPECT_EQ(c.data, one.data);
+    for (const bool a_transposed : {false, true}) check_batch<float>(a_transposed), check_batch<bf16>(a_transposed);
   });
 }
 

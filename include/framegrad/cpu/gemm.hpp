@@ -5,12 +5,14 @@
 // B is packed into slivers of two vectors' width (gemm_pack.hpp), once for all if C has many blocks of rows, else by each block
 // for itself, k block by k block, so that they never leave its cache. C is cut into blocks, each computed by one thread:
 //
-//   for a block of k that keeps a sliver in the first-level cache
+//   for a block of k whose sliver stays near the tiles (gemm_plan says where)
 //     for each sliver, for each few rows of A          a register tile (gemm_tile.hpp, gemm_amx.hpp)
 //
 // float and double, and half and bf16 widened to float while packing, go by FMA; bf16 by pairs where the processor
 // multiplies pairs. A is read where it lies if k is contiguous. Sums that need an epilogue, a conversion or more columns
 // than C has stand in a scratch first: those of the last block of k in one of the first-level cache. A bias alone is what sums begin at.
+//
+// What is next — lines of C, the next sliver, the next product of a batch — is fetched while tiles multiply, a line at a time.
 //
 // The order of a sum depends on k and the instruction set alone: equal bits for any number of threads.
 #pragma once
@@ -58,7 +60,7 @@ constexpr Index round_up(Index a, Index b) { return ceil_div(a, b) * b; }
 struct GemmPlan {
   Isa isa;
   bool tiles;              // AMX
-  bool a_panels;
+  bool a_panels;           // A comes by memory contiguous across its rows
   int width;               // columns of a sliver
   Index rows_whole;        // rows come in multiples of it
   Index units, unit_block; // of k
@@ -90,7 +92,7 @@ GemmPlan gemm_plan(const Operand<T>& a, const Operand<T>& b, Index workers) {
   const Index row_unit = p.tiles ? 32 : bytes == 64 ? 12 : bytes == 32 ? 6 : 4;
   const Index wide = (p.a_panels && m > 400 ? 1152 : 384) / p.width;
   p.sliver_block = p.slivers < wide ? p.slivers : wide;
-  // Rows in one block if they are few: each block packs B for itself then.
+  // Rows in one block if they are few. B is packed once for all if more than two blocks of rows meet it, else by each for itself.
   p.row_block = round_up(m > 400 ? 192 : m, row_unit);
   const Index wanted = workers > 1 ? 2 * workers : 1;
   const Index columns = ceil_div(p.slivers, p.sliver_block);

@@ -79,7 +79,7 @@ static_assert(sizeof(TileConfig) == 64);
 }
 [[gnu::target("amx-tile")]] inline void amx_end() { __asm__ volatile("tilerelease" : : : "memory"); }
 
-/// c[32, slivers·32] = from + a·b, from nothing if it is null; units a multiple of 16. a_stride in bytes.
+/// c[32, slivers·32] = from + a·b, from nothing if it is null; units a multiple of 16, and not 0. a_stride in bytes.
 [[gnu::target("amx-tile,amx-bf16")]] inline void amx_strip(Index slivers, Index units, const char* a, Index a_stride, const Pair* b,
                                                            const float* from, Index from_stride, float* c, Index ldc, AmxAhead ahead) {
   for (Index j = 0; j < slivers; ++j, ahead.data += ahead.rows * ahead.stride, ahead.to += ahead.to ? 64 : 0)
