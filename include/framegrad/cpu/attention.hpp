@@ -24,6 +24,9 @@ namespace fg::inline FRAMEGRAD_ABI::cpu {
 
 namespace attention {
 
+/// Short sequences have kernels of their own in the types that are trained in; the others would cost compile time for nothing.
+template <class T> inline constexpr bool kHasFew = std::is_same_v<T, float> || std::is_same_v<T, bf16>;
+
 struct OnAny {
   template <class K, class... A> static void run(const A&... a) { dispatch<K>(a...); }
 };
@@ -54,7 +57,9 @@ void backward_rows(const BackwardProblem<T>& p) {
     if (isa() == Isa::amx && served_by_tiles(p.shape)) return backward_by<AmxBlocks, OnWidest>(p, ns / 8);
   }
 #endif
-  if (served_by_rows(p.shape)) return parallel_for(p.sequences(), ns, [&](Range r) { dispatch<BackwardFew<T>>(r, p); });
+  if constexpr (kHasFew<T>) {
+    if (served_by_rows(p.shape)) return parallel_for(p.sequences(), ns, [&](Range r) { dispatch<BackwardFew<T>>(r, p); });
+  }
   backward_by<FmaBlocks, OnAny>(p, ns);
 }
 
@@ -73,8 +78,10 @@ void attention_forward(const AttentionShape& shape, const AttentionMask& mask, c
     }
   }
 #endif
-  if (attention::served_by_rows(shape)) {
-    return parallel_for(p.forward_items(), p.item_ns(), [&](Range items) { dispatch<attention::ForwardFew<T>>(items, p); });
+  if constexpr (attention::kHasFew<T>) {
+    if (attention::served_by_rows(shape)) {
+      return parallel_for(p.forward_items(), p.item_ns(), [&](Range items) { dispatch<attention::ForwardFew<T>>(items, p); });
+    }
   }
   parallel_for(p.forward_items(), p.item_ns(), [&](Range items) { dispatch<attention::Forward<T>>(items, p); });
 }
