@@ -3,24 +3,28 @@
 
     pip install torch            # a plain CPU build is enough
     cmake --build build --target framegrad_bench
-    python3 bench/against_torch.py [--device cuda] [--json FILE] [--bench build/framegrad_bench] [--only WORDS] [--threads N]
+    python3 bench/against_torch.py [--device cuda] [--json FILE] [--bench build/framegrad_bench] [--only WORDS] [--threads N] [--compile]
 
-For each row the two take turns, `--rounds` times; each turn runs the row for about `--seconds`, and its result is the median of its runs. A
-row's time is the median of its turns. ratio is PyTorch's time over ours: above 1, framegrad is faster. best is that ratio of the fastest
-runs, which is what counts on a machine that others use. share is ours of the machine's peak, which framegrad_bench measures as it starts. The training step's memory is the highest resident size of a process of its
-own, less what it had before the model was made.
+For each row the two take turns, `--rounds` times (three if a run takes over a second, two if over five); each turn runs the row for about `--seconds`, and
+its result is the median of its runs. A row's time is the median of its turns. ratio is PyTorch's time over ours: above 1, framegrad is faster. best is
+that ratio of the fastest runs, which is what counts on a machine that others use. share is ours of the machine's peak, which framegrad_bench measures as
+it starts. A network's memory is the highest resident size of its process, less what it had before the network was made. With --compile, networks
+and what is bound by memory have a third turn: PyTorch's by torch.compile, which needs g++ and takes minutes to compile a network's step.
 """
 import argparse
+import ctypes
 import json
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 # Below these ratios a row is marked. What has no floor is not held to one.
@@ -28,6 +32,7 @@ FLOORS = {
     ("linear", "f32"): 0.8, ("linear", "bf16"): 0.7, ("matmul", "f32"): 0.8, ("matmul", "bf16"): 0.7,
     "layer_norm": 1.0, "layer_norm_modulate": 1.0, "group_norm_silu": 1.0, "gelu_tanh": 1.0, "softmax": 1.0, "adamw": 1.0,
     "attention spatial": 0.8, "attention full": 0.8, "attention temporal": 0.8, "attention cross": 0.8, "stdit training step": 0.8,
+    "stdit training step, checkpointed": 0.8, "stdit sampling": 0.8, "taef2 decoder": 0.8, "mlp training step": 1.0, "add one, recorded": 1.0, "safetensors load": 1.0,
 }
 
 
@@ -154,12 +159,15 @@ class Block(nn.Module):
 
 
 class Stdit(nn.Module):
-    def __init__(self, width=384, depth=6, heads=6, channels=4, frames=16, side=32, caption_width=512):
+    """hidden, depth, heads and caption are the words of a row's shape."""
+
+    def __init__(self, hidden, depth, heads, caption, channels=4, frames=16, side=32, checkpointed=False):
         super().__init__()
+        width, self.checkpointed = hidden, checkpointed
         self.patch = nn.Conv3d(channels, width, (1, 2, 2), (1, 2, 2))
         self.time = nn.Sequential(nn.Linear(256, width), nn.SiLU(), nn.Linear(width, width))
         self.to_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
-        self.caption = Mlp(caption_width, width, width)
+        self.caption = Mlp(caption, width, width)
         self.register_buffer("grid_pos", torch.randn(1, 1, (side // 2) ** 2, width))
         self.register_buffer("frame_pos", torch.randn(1, frames, 1, width))
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
@@ -174,56 +182,191 @@ class Stdit(nn.Module):
         t_emb = self.time(torch.cat([angles.cos(), angles.sin()], 1).to(x.dtype))
         modulation, text = self.to_modulation(t_emb).unflatten(-1, (6, -1)), self.caption(caption[:, 0])
         for i, block in enumerate(self.blocks):
-            h = block(h, text, modulation, self.frame_pos if i == 0 else None)
+            args = h, text, modulation, self.frame_pos if i == 0 else None
+            h = checkpoint(block, *args, use_reentrant=False) if self.checkpointed else block(*args)
         shift, scale = (self.head_modulation + t_emb[:, None])[:, :, None, None].unbind(1)
         y = self.head(norm_modulate(h, shift, scale))                           # [B,T,S,(q r c)]
         return y.view(B, T, H // 2, W // 2, 2, 2, C).permute(0, 6, 1, 2, 4, 3, 5).reshape(B, C, T, H, W).float()
+
+
+# --- TAEF2's decoder as models/taef2.hpp has it ---------------------------------------------------------------------------------------
+
+class Taef2Block(nn.Module):
+    def __init__(self, context):
+        super().__init__()
+        conv = lambda: nn.Conv2d(64, 64, 3, padding=1)
+        self.convs = nn.Sequential(conv(), nn.ReLU(), conv(), nn.ReLU(), conv())
+        self.context = nn.Sequential(nn.Conv2d(64, 256, 1, bias=False), nn.GroupNorm(4, 256), nn.ReLU(), nn.Conv2d(256, 64, 1, bias=False)) if context else None
+
+    def forward(self, x):
+        if self.context is not None:
+            x = x + self.context(x)
+        return F.relu(self.convs(x) + x)
+
+
+class Bounded(nn.Module):
+    def forward(self, x):
+        return torch.tanh(x / 3) * 3
+
+
+def taef2_decoder():
+    levels = [layer for level in range(3) for layer in (*(Taef2Block(level == 0) for _ in range(3)), nn.Upsample(scale_factor=2), nn.Conv2d(64, 64, 3, padding=1, bias=False))]
+    return nn.Sequential(Bounded(), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), *levels, Taef2Block(False), nn.Conv2d(64, 3, 3, padding=1))
+
+
+# --- rows with a network or a file: function(row's shape, dtype, compiled) -> (network or None, what runs it once) ---------------------
+
+def same(f):
+    return f
 
 
 def adamw(params):
     return torch.optim.AdamW(params, lr=1e-4, weight_decay=0.01, fused=True)
 
 
-def stdit_step(dtype):
-    model = Stdit().to(dtype)
-    optimizer = adamw(model.parameters())
-    x, target, caption = torch.randn(2, 4, 16, 32, 32, dtype=dtype), torch.randn(2, 4, 16, 32, 32), torch.randn(2, 1, 120, 512, dtype=dtype)
-    t = torch.full((2,), 500.0)
+def stdit(shape, dtype, batches=1, **options):
+    """The network, and x, t and captions for `batches` times the batch of the shape."""
+    first, *words = shape.split()
+    size = sizes(first)
+    size[0] *= batches
+    options |= {key: int(value) for key, value in zip(words[::2], words[1::2])}
+    model = Stdit(**options).to(dtype)
+    return model, torch.randn(*size), torch.full((size[0],), 500.0), torch.randn(size[0], 1, 120, options["caption"], dtype=dtype)
+
+
+def training_step(network, loss, max_norm=None):
+    optimizer = adamw(network.parameters())
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        F.mse_loss(model(x, t, caption), target).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        loss().backward()
+        if max_norm:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), max_norm)
         optimizer.step()
 
-    return step
+    return network, step
 
 
-def adamw_step():
-    params = [nn.Parameter(torch.full((1152, 1152), 0.01)) for _ in range(30)]
+def without_graph(network, f):
+    def run():
+        with torch.no_grad():
+            return f()
+
+    return network, run
+
+
+def stdit_step(shape, dtype, compiled=same, checkpointed=False):
+    model, target, t, caption = stdit(shape, dtype, checkpointed=checkpointed)
+    x, forward = torch.randn_like(target).to(dtype), compiled(model)
+    return training_step(model, lambda: F.mse_loss(forward(x, t, caption), target), max_norm=1.0)
+
+
+def stdit_step_checkpointed(shape, dtype, compiled=same):
+    return stdit_step(shape, dtype, compiled, checkpointed=True)
+
+
+def stdit_sampling(shape, dtype, compiled=same):
+    model, both, t, caption = stdit(shape, dtype, batches=2)
+    x, forward = both.chunk(2)[0], compiled(model)
+
+    def guided():
+        with_words, without = forward(torch.cat([x, x]).to(dtype), t, caption).chunk(2)
+        return without + 7 * (with_words - without)
+
+    return without_graph(model, guided)
+
+
+def taef2(shape, dtype, compiled=same):
+    decoder = taef2_decoder().to(dtype, memory_format=torch.channels_last)  # the layout in which its library is fastest
+    latents, forward = torch.randn(*sizes(shape), dtype=dtype), compiled(decoder)
+    return without_graph(decoder, lambda: forward(latents))
+
+
+def mlp_step(shape, dtype, compiled=same):
+    first, _, *hidden, _, out = shape.split()
+    batch, *widths = sizes(first) + [int(n) for n in hidden] + [int(out)]
+    layers = [layer for pair in zip(widths, widths[1:]) for layer in (nn.GELU(approximate="tanh"), nn.Linear(*pair))]
+    network, x, target = nn.Sequential(*layers[1:]), torch.randn(batch, widths[0]), torch.randn(batch, widths[-1])
+    forward = compiled(network)
+    return training_step(network, lambda: F.mse_loss(forward(x), target))
+
+
+def ones_added(shape):
+    x = y = torch.ones(1, requires_grad=True)
+    for _ in range(int(shape.split()[0])):
+        y = y + 1
+    return x, y
+
+
+def add_one(shape, dtype, compiled=same):
+    return None, lambda: ones_added(shape)
+
+
+def add_one_and_gradient(shape, dtype, compiled=same):
+    def run():
+        x, y = ones_added(shape)
+        torch.autograd.grad(y, x)
+
+    return None, run
+
+
+def stored(shape):
+    from safetensors.torch import save_file
+
+    count, *side = sizes(shape)
+    folder = tempfile.TemporaryDirectory()
+    weights = {str(i): torch.full(side, 0.5) for i in range(count)}
+    save_file(weights, folder.name + "/weights.safetensors")
+    return weights, folder
+
+
+def safetensors_load(shape, dtype, compiled=same):
+    from safetensors.torch import load_file
+
+    weights, folder = stored(shape)
+
+    def load():  # as load_state_dict does
+        for name, values in load_file(folder.name + "/weights.safetensors").items():
+            weights[name].copy_(values)
+
+    return None, load
+
+
+def safetensors_load_mapped(shape, dtype, compiled=same):
+    from safetensors.torch import load_file
+
+    _, folder = stored(shape)
+    return None, lambda: load_file(folder.name + "/weights.safetensors")
+
+
+def adamw_step(shape, dtype, compiled=same):
+    count, *side = sizes(shape)
+    params = [nn.Parameter(torch.full(side, 0.01)) for _ in range(count)]
     for p in params:
         p.grad = torch.randn_like(p)
-    return adamw(params).step
+    return None, adamw(params).step
 
 
-def torch_row(name, dtype, shape):
-    """What runs the row once."""
-    dtype = DTYPES[dtype]
-    if name == "stdit training step":
-        return stdit_step(dtype)
-    if name == "adamw":
-        return adamw_step()
+RUNS = {"stdit training step": stdit_step, "stdit training step, checkpointed": stdit_step_checkpointed, "stdit sampling": stdit_sampling, "taef2 decoder": taef2,
+        "mlp training step": mlp_step, "add one, recorded": add_one, "add one, recorded and gradient": add_one_and_gradient, "safetensors load": safetensors_load,
+        "safetensors load, mapped": safetensors_load_mapped, "adamw": adamw_step}
+COMPILED = "stdit training step", "stdit sampling", "taef2 decoder"  # and what is bound by memory
+
+
+def torch_row(row, compiled=same):
+    """(the network or None, what runs the row once). compiled: what is made of a function before it is called."""
+    name, shape, dtype = row["name"], row["shape"], DTYPES[row["dtype"]]
+    if name in RUNS:
+        return RUNS[name](shape, dtype, compiled)
     op, back = name.removesuffix(" and gradient"), name.endswith(" and gradient")
     inputs, f = OPS[op](shape, dtype)
+    f = compiled(f)
     if not back:
-        def forward():
-            with torch.no_grad():
-                f(*inputs)
-        return forward
+        return without_graph(None, lambda: f(*inputs))
     inputs = [x.requires_grad_() for x in inputs]
     with torch.no_grad():
         dy = f(*inputs).clone()
-    return lambda: torch.autograd.grad(f(*inputs), inputs, dy)
+    return None, lambda: torch.autograd.grad(f(*inputs), inputs, dy)
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------------------------
@@ -240,18 +383,38 @@ class Ours:
             sys.exit(f"framegrad_bench ended at \"{line}\"")
         return answer
 
-    def high_water(self):
-        return high_water(self.process.pid)
-
     def end(self):
         self.process.stdin.close()
         self.process.wait()
 
 
-def high_water(pid="self"):
-    """The most memory that a process had resident so far, in bytes."""
-    with open(f"/proc/{pid}/status") as f:
-        return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmHWM"))
+class Resident:
+    """The most memory that a process has resident from now on, beyond what it has now."""
+
+    def __init__(self, pid="self"):
+        if pid == "self":
+            ctypes.CDLL(None).malloc_trim(0)
+        self.status = f"/proc/{pid}/status"
+        with open(f"/proc/{pid}/clear_refs", "w") as f:
+            f.write("5")  # the high-water mark begins again
+        self.before = self.line("VmRSS")
+
+    def line(self, key):
+        with open(self.status) as f:
+            return next(int(line.split()[1]) * 1024 for line in f if line.startswith(key))
+
+    def bytes(self):
+        return self.line("VmHWM") - self.before
+
+
+class GpuMemory:
+    """The same of PyTorch's tensors on a GPU."""
+
+    def __init__(self):
+        torch.cuda.reset_peak_memory_stats()
+
+    def bytes(self):
+        return torch.cuda.max_memory_allocated()
 
 
 def wait():
@@ -276,76 +439,87 @@ def floor_of(name, dtype):
     return FLOORS.get((op, dtype), FLOORS.get(op))
 
 
-def step_memory(program, threads, index, row):
-    """Bytes that two training steps add to a process: (ours, PyTorch's)."""
-    ours = Ours(program, threads)
-    ours.ask("peaks")
-    before = ours.high_water()
-    ours.ask(f"open {index}")
-    used = ours.high_water() - before
-    ours.end()
-    theirs = subprocess.run([sys.executable, __file__, "--memory-of", row["dtype"], "--threads", str(threads)], capture_output=True, text=True, check=True)
-    return used, int(theirs.stdout)
+def by_compiler(row):
+    """What runs the row once through torch.compile, or None."""
+    torch._dynamo.reset()
+    try:
+        _, run = torch_row(row, torch.compile)
+        run(), run()
+        return run
+    except Exception as e:  # no compiler, or something that it can't do
+        print(f"{row['name']} {row['dtype']}: torch.compile can't run here: {str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__}")
+
+
+def compare(row, index, ours, args):
+    """The row's result, and a note on it."""
+    on_gpu = args.device == "cuda"
+    of_ours = None if on_gpu else Resident(ours.process.pid)
+    gpu_peak = float(ours.ask(f"open {index}"))
+    of_torch = GpuMemory() if on_gpu else Resident()
+    network, run = torch_row(row)
+    if network is not None:
+        count = sum(p.numel() for p in network.parameters())
+        if count != row["parameters"]:
+            sys.exit(f"{row['name']}: PyTorch's network has {count} parameters, ours {row['parameters']}")
+    first, _ = timed(run, 0)
+    run()  # now memory is what it will be: an optimizer makes its own in the first step
+    torch_bytes = of_torch.bytes()
+    sides = [lambda: [float(n) for n in ours.ask(f"run {args.seconds}").split()], lambda: timed(run, args.seconds)]
+    if args.compile and (row["name"] in COMPILED or row["bound"] == "memory" and row["name"] not in RUNS):
+        compiled = by_compiler(row)
+        if compiled:
+            sides.append(lambda: timed(compiled, args.seconds))
+    turns = [[] for _ in sides]
+    for _ in range(min(args.rounds, 2 if first > 5 else 3 if first > 1 else args.rounds)):
+        for side, results in zip(sides, turns):
+            time.sleep(0.02)  # threads of the one that just ran go to sleep before the other runs
+            results.append(side())
+    ours_bytes = gpu_peak if on_gpu else of_ours.bytes()
+    ours.ask("close")
+    medians, best = ([pick(t) for t in turns] for pick in (lambda turn: statistics.median(m for m, _ in turn), lambda turn: min(b for _, b in turn)))
+    result = {"name": row["name"], "dtype": row["dtype"], "shape": row["shape"], "ours_ms": round(medians[0] * 1e3, 4), "torch_ms": round(medians[1] * 1e3, 4),
+              "ratio": round(medians[1] / medians[0], 3), "share_of_peak": round(row["amount"] / medians[0] / row["peak"], 3), "ratio_of_best": round(best[1] / best[0], 3)}
+    spread = [max(m for m, _ in turn) / min(m for m, _ in turn) - 1 for turn in turns]
+    result["ours_spread"], result["torch_spread"] = (round(x, 3) for x in spread[:2])
+    floor = floor_of(row["name"], row["dtype"])
+    note = f"  below {floor}" if floor and result["ratio"] < floor else ""
+    if len(turns) > 2:
+        result["compiled_ms"] = round(medians[2] * 1e3, 4)
+        note += f"  compiled {result['compiled_ms']:.3f} ms"
+    if row["parameters"] > 1e6:
+        weights = row["parameters"] * (2 if row["dtype"] == "bf16" else 4)
+        result["ours_gb"], result["torch_gb"], result["weights_gb"] = (round(b / 1e9, 3) for b in (ours_bytes, torch_bytes, weights))
+        note += f"  memory {result['ours_gb']:.2f} GB, PyTorch {result['torch_gb']:.2f} GB; beside the weights {(ours_bytes - weights) / (torch_bytes - weights):.2f} of PyTorch's"
+    return result, note
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", help="file for the results: a list of {name, dtype, shape, ours_ms, torch_ms, ratio, share_of_peak, ratio_of_best}")
+    parser.add_argument("--json", help="file for the results: a list of {name, dtype, shape, ours_ms, torch_ms, ratio, share_of_peak, ratio_of_best, …}; a spread is the slowest turn over the fastest, less 1")
     parser.add_argument("--bench", default="build/framegrad_bench", help="the program framegrad_bench")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--only", default="", help="rows whose name, dtype or shape holds these words")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each; the training step has three at most")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each side; slow rows have fewer")
     parser.add_argument("--seconds", type=float, default=0.2, help="of a turn")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    parser.add_argument("--compile", action="store_true", help="time torch.compile, too: networks, and what is bound by memory")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.set_default_device(args.device)
     torch.manual_seed(0)
 
-    if args.memory_of:  # a process of its own: what two steps take
-        before = high_water()
-        step = stdit_step(DTYPES[args.memory_of])
-        step(), step()
-        print(high_water() - before)
-        return
-
     ours = Ours(args.bench, args.threads, args.device)
     peaks, rows = json.loads(ours.ask("peaks")), json.loads(ours.ask("rows"))
     print(f"framegrad on path {peaks['path']}, PyTorch {torch.__version__}, {args.threads} threads each, in turns")
     print(f"at best {peaks['fma'] / 1e9:.0f} GFLOP/s by FMA, {peaks['bf16'] / 1e9:.0f} in bf16; copying {peaks['copy_16MB'] / 1e9:.1f} GB/s within 16 MB, {peaks['copy_256MB'] / 1e9:.1f} within 256 MB\n")
-    print(f"{'row':34} {'dtype':5} {'shape':38} {'ours ms':>9} {'torch ms':>9} {'ratio':>6} {'share':>6} {'best':>6}")
+    print(f"{'row':34} {'dtype':5} {'shape':55} {'ours ms':>9} {'torch ms':>9} {'ratio':>6} {'share':>6} {'best':>6}")
     results = []
     for index, row in enumerate(rows):
         if not all(word in f"{row['name']} {row['dtype']} {row['shape']}" for word in args.only.split()):
             continue
-        gpu_memory = [float(ours.ask(f"open {index}")), 0]
-        if args.device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        run = torch_row(row["name"], row["dtype"], row["shape"])
-        run(), run()
-        if args.device == "cuda":
-            gpu_memory[1] = torch.cuda.max_memory_allocated()
-        mine, theirs = [], []
-        for _ in range(min(args.rounds, 3) if row["name"] == "stdit training step" else args.rounds):
-            time.sleep(0.02)  # threads of the one that just ran go to sleep before the other runs
-            mine.append([float(n) for n in ours.ask(f"run {args.seconds}").split()])
-            time.sleep(0.02)
-            theirs.append(timed(run, args.seconds))
-        ours.ask("close")
-        del run
-        (t_ours, best_ours), (t_theirs, best_theirs) = ((statistics.median(m for m, _ in turns), min(b for _, b in turns)) for turns in (mine, theirs))
-        result = {"name": row["name"], "dtype": row["dtype"], "shape": row["shape"], "ours_ms": round(t_ours * 1e3, 4), "torch_ms": round(t_theirs * 1e3, 4),
-                  "ratio": round(t_theirs / t_ours, 3), "share_of_peak": round(row["amount"] / t_ours / row["peak"], 3),
-                  "ratio_of_best": round(best_theirs / best_ours, 3)}
-        floor = floor_of(row["name"], row["dtype"])
-        note = f"  below {floor}" if floor and result["ratio"] < floor else ""
-        if row["name"] == "stdit training step":
-            memory = gpu_memory if args.device == "cuda" else step_memory(args.bench, args.threads, index, row)
-            result["ours_gb"], result["torch_gb"] = (round(b / 1e9, 2) for b in memory)
-            note += f"  memory {result['ours_gb']} GB, PyTorch {result['torch_gb']} GB"
+        result, note = compare(row, index, ours, args)
         results.append(result)
-        print(f"{row['name']:34} {row['dtype']:5} {row['shape']:38} {result['ours_ms']:9.3f} {result['torch_ms']:9.3f} {result['ratio']:6.2f} {result['share_of_peak']:6.2f} {result['ratio_of_best']:6.2f}{note}", flush=True)
+        print(f"{row['name']:34} {row['dtype']:5} {row['shape']:55} {result['ours_ms']:9.3f} {result['torch_ms']:9.3f} {result['ratio']:6.2f} {result['share_of_peak']:6.2f} {result['ratio_of_best']:6.2f}{note}", flush=True)
         if args.json:
             with open(args.json, "w") as f:
                 f.write("[\n" + ",\n".join("  " + json.dumps(r) for r in results) + "\n]\n")

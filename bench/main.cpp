@@ -2,13 +2,16 @@
 //
 // With --pipe it does as it is told on its input instead, a line at a time, which is how against_torch.py takes turns with PyTorch:
 //   peaks        → {"fma": …, "bf16": …, …} in FLOP/s and bytes/s
-//   rows         → [{"name", "dtype", "shape", "peak", "amount"}, …]
-//   open <i>     → makes the tensors of row i, runs it twice, answers the bytes of memory that it took at most
+//   rows         → [{"name", "dtype", "shape", "bound", "amount", "peak", "parameters"}, …]
+//   open <i>     → makes the tensors of row i, runs it (twice unless that takes a second), answers the bytes of memory that it took at most
 //   run <s>      → runs it for about s seconds, at least once, answers the median and the fastest run in seconds
 //   close        → lets go of the tensors
 //
-// --device cuda, first, runs the rows on a GPU.
+// --device cuda, first, runs the rows on a GPU. --ops WORDS prints where the time of rows with these words goes, op by op, by one thread and by all.
 #include <benchmark/benchmark.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include <cstdio>
 #include <iostream>
@@ -16,6 +19,7 @@
 
 #include <framegrad/core/storage.hpp>
 
+#include "by_op.hpp"
 #include "row.hpp"
 
 namespace bench {
@@ -69,19 +73,23 @@ void serve() {
     } else if (word == "rows") {
       std::string list;
       for (const Row& r : rows())
-        list += fg::text(list.empty() ? "" : ", ", "{\"name\": \"", r.name, "\", \"dtype\": \"", r.type(), "\", \"shape\": \"", r.shape, "\", \"amount\": ", r.amount,
-                         ", \"peak\": ", r.peak(peaks), "}");
+        list += fg::text(list.empty() ? "" : ", ", "{\"name\": \"", r.name, "\", \"dtype\": \"", r.type(), "\", \"shape\": \"", r.shape, "\", \"bound\": \"",
+                         r.bound == Bound::memory ? "memory" : "compute", "\", \"amount\": ", r.amount, ", \"peak\": ", r.peak(peaks), ", \"parameters\": ", r.parameters, "}");
       std::printf("[%s]\n", list.c_str());
     } else if (word == "open") {
       forget_peak();
       work = rows().at(std::size_t(argument)).prepare();
-      timed(work), timed(work);
+      if (timed(work) < 1) timed(work);
       std::printf("%ld\n", long(peak_bytes()));
     } else if (word == "run") {
       const Times t = time_of(work, argument, 0);
       std::printf("%.9g %.9g\n", t.median, t.best);
     } else if (word == "close") {
       work = {};
+      forget_peak();
+#if defined(__GLIBC__)
+      ::malloc_trim(0);  // the next row's memory is told by what the process has resident
+#endif
       std::printf("closed\n");
     }
     std::fflush(stdout);
@@ -113,5 +121,6 @@ int main(int argc, char** argv) {
     argv[2] = argv[0], argc -= 2, argv += 2;
   }
   if (argc > 1 && std::string_view(argv[1]) == "--pipe") bench::serve();
+  else if (argc > 2 && std::string_view(argv[1]) == "--ops") bench::print_by_op(argv[2]);
   else bench::google_benchmark(argc, argv);
 }

@@ -29,6 +29,7 @@ struct Row {
   Bound bound;                                       // what limits it on a large machine: decides which peak it is held against
   double amount;                                     // bytes or FLOPs of one run
   std::function<Work()> prepare;                     // makes the tensors
+  Index parameters = 0;                              // of the network that it runs; 0: an op
 
   const char* type() const { return dtype == fg::Dtype::bf16 ? "bf16" : "f32"; }
   std::string title() const { return fg::text(name, "/", type(), "/", shape); }
