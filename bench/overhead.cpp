@@ -1,7 +1,7 @@
 // Where nearly all is overhead: a step of training a network of ten thousand weights, and one number to which 1 is added a thousand times, so that
 // milliseconds of the row are microseconds of an op.
 #include <framegrad/nn/linear.hpp>
-#include <framegrad/ops/add.hpp>
+#include <framegrad/ops/affine.hpp>
 #include <framegrad/ops/gelu_tanh.hpp>
 #include <framegrad/ops/mse.hpp>
 #include <framegrad/optim/adamw.hpp>
