@@ -69,7 +69,8 @@ const std::vector<Case>& cases() {
       {3, 2, 2, 35, 13, 72, kNone, kSquare, true},           // lengths, and a mask that all sequences share
       {2, 2, 3, 65, 64, 127, kHeadSquare},                   // the most keys, and the last vector nearly a whole one further
       {2, 1, 2, 256, 17, 16, kKeyOnly, kQueryOnly},          // the most queries
-      {2, 3, 1, 17, 31, 24, kNone, kAll}};
+      {2, 3, 1, 17, 31, 24, kNone, kAll},
+      {1, 1, 1, 530, 530, 8, kNone, kSquare}};               // three blocks of the tiles' in both
   return all;
 }
 
@@ -109,11 +110,37 @@ TYPED_TEST(CpuAttention, EqualsThePlainOneOnEveryInstructionSet) {
   }
 }
 
+/// Each frame of `frame` positions sees itself and those before it: some blocks see all, some nothing.
+void see_earlier_frames(Inputs& in, Index frame) {
+  for (Index q = 0; q < in.c.queries; ++q)
+    for (Index k = 0; k < in.c.keys; ++k) in.seen[std::size_t(q * in.c.keys + k)] = k / frame <= q / frame;
+}
+
+TYPED_TEST(CpuAttention, EqualsThePlainOneWhereBlocksSeeNothingAndWhereScoresGrow) {
+  using T = TypeParam;
+  const double ulp = double(std::numeric_limits<T>::epsilon());
+  for (int isa = 0; isa < cpu::kIsas; ++isa) {
+    if (!cpu::supported(cpu::Isa(isa))) continue;
+    const OnIsa on{cpu::Isa(isa)};
+    for (const bool frames : {true, false}) {
+      Inputs in = Inputs::make(Case{1, 1, 2, 530, 560, 16, kNone, frames ? kSquare : kNone}, 7, T{});
+      if (frames) see_earlier_frames(in, 66);
+      else  // by some, and by much, from block to block of keys
+        for (std::size_t i = 0; i < in.k.size(); ++i) in.k[i] = double(T(in.k[i] * (1 + 4 * double(i) / double(in.k.size()))));
+      const Results want = plain(in), got = attention<T>(in);
+      SCOPED_TRACE(text(name_of(cpu::Isa(isa)), frames ? ": frames" : ": growing"));
+      const double tolerance = ulp * (sizeof(T) == 2 ? 12 : 24 * std::sqrt(560.0));  // where scores grow, the largest gradients are eight times the root mean square
+      for (const auto& [a, b] : {std::pair(&got.out, &want.out), {&got.lse, &want.lse}, {&got.dq, &want.dq}, {&got.dk, &want.dk}, {&got.dv, &want.dv}}) EXPECT_LE(error(*a, *b), tolerance);
+    }
+  }
+}
+
 TYPED_TEST(CpuAttention, SameBitsForAnyThreadsAndAnySubsetOfGradients) {
   using T = TypeParam;
   const int before = threads();
   for (const Case& c : cases()) {
-    const Inputs in = Inputs::make(c, 5, T{});
+    Inputs in = Inputs::make(c, 5, T{});
+    if (c.queries == c.keys && c.seen.query && c.seen.key) see_earlier_frames(in, 65);
     set_threads(1);
     const Results one = attention<T>(in);
     for (const int n : {2, 5}) {  // with five, few sequences are cut into blocks

@@ -6,18 +6,16 @@
 set -uo pipefail
 command -v objdump >/dev/null || { echo "skipped: no objdump (binutils)"; exit 77; }
 
-# A kernel that has no loop to vectorise: a bias of any strides, and bytes of a mask.
-scalar='attention::PackAdded'
 # What an entry may call: another entry, a thread's scratch, what has a target of its own (the tile unit, rounding by AVX512-BF16), memory, the standard library's functions of one number.
 called='run(64|32|16)<|Scratch::|amx_|round_rows|^mem(set|cpy|move)|^operator |^__cxa_|^_Unwind|^std::|^(sin|cos|log|exp|exp2|sqrt|pow|erf|tanh)f?$'
 
 faults() {
-  objdump -drC --no-show-raw-insn "$1" | awk -v scalar="$scalar" -v called="$called" '
+  objdump -drC --no-show-raw-insn "$1" | awk -v called="$called" '
     function finish() {
       if (name ~ /cpu::run(64|32|16)</) {
         width = substr(name, index(name, "cpu::run") + 8, 2)
         ++count[width]
-        if (name !~ scalar && (width == 64 ? !zmm : width == 32 ? !ymm : !xmm)) print "without its registers: " name
+        if (width == 64 ? !zmm : width == 32 ? !ymm : !xmm) print "without its registers: " name
         if ((width == 32 && zmm) || (width == 16 && (ymm || zmm))) print "with wider registers: " name
         if (strange != "") print "calls " strange ": " name
       }

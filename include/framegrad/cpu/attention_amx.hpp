@@ -4,8 +4,11 @@
 //   queries of a block, once                 Qᵀ [head_dim, queries]                                pairs of bf16
 //   for each block of keys
 //     Sᵀ = K·Qᵀ                              [keys, queries]                                       f32, queries are lanes
-//     P = 2^(c·Sᵀ + added − m)               [keys, queries]      c = scale·log2 e                 pairs along the keys
+//     P = 2^(c·(Sᵀ + added) − m)             [keys, queries]      c = scale·log2 e                 pairs along the keys
 //     Oᵀ = a∘Oᵀ + Vᵀ·P                       [head_dim, queries]                                   f32
+//
+// m is a maximum that follows the largest score only when that has grown by 8 (in units of log 2): until then P stays below 2^8, which bf16 and
+// f32 hold as well as numbers below 1, and Oᵀ needs no scaling.
 //
 // What the tiles take as their left side is read along rows, as their right side in pairs of rows: neither product needs
 // anything transposed but V, once a sequence. So a thread holds, besides blocks, one sequence's keys and values.
@@ -38,35 +41,47 @@ struct PairRows {
   }
 };
 
-/// Sᵀ, not yet scaled, → P.
+/// Sᵀ, not yet scaled, → P, both a panel; what is added (or null) in pairs of keys. *grown: some maximum has, so Oᵀ is to be scaled.
 struct SoftmaxPairs {
   template <int B>
-  FRAMEGRAD_INLINE static void run(Index keys, Index queries, float c, const Running<float>& run, Panels<float> scores,
-                                   Panels<float> added, Panels<Pair> to) {
+  FRAMEGRAD_INLINE static void run(Index keys, float scale, const Running<float>& run, float* scores, const Pair* added, Pair* to, bool* grown) {
     using Tl = Tiling<float, B>;
     using V = typename Tl::V;
     using U = Vec<Pair, B>;
     constexpr int W = Tl::W;
     const Index padded = round_up(keys, 2 * kAmxUnits);
-    for (Index q = 0; q < queries; q += Tl::L) {
-      float* s = scores.at<Tl>(0, q);
-      const V before = detail::load_all<V>(run.maximum + q);
-      V m = before;
-      if (added.data) {
-        const float* add = added.at<Tl>(0, q);
-        for (Index k = 0; k < keys; ++k) {
-          const V x = fma(detail::load_all<V>(s + k * W), V(c), detail::load_all<V>(add + k * W) * V(float(kLog2E)));
-          detail::store_all(s + k * W, x);
-          m = max(m, x);
+    const bool rewrites = added || scale < 0;  // of what is left the maximum is what its largest is
+    const V unseen(-std::numeric_limits<float>::infinity()), factor(rewrites ? float(kLog2E) : scale * float(kLog2E));
+    V any(0);
+    for (Index q = 0; q < W; q += Tl::L) {
+      float* s = scores + q;
+      V largest[4] = {unseen, unseen, unseen, unseen};  // one would be a chain of all keys
+      Index next = 0;
+      if (rewrites) {
+        const Pair* add = added ? added + q : nullptr;
+        for (; next < keys; next += 2) {
+          const U two = add ? detail::load_all<U>(add + next / 2 * W) : U(0);
+          const auto rewrite = [&](Index k, const U& bits) FRAMEGRAD_LAMBDA {
+            const V x = fma(detail::load_all<V>(s + k * W), V(scale), bits_as<float>(bits));
+            detail::store_all(s + k * W, x);
+            largest[k % 2] = max(largest[k % 2], x);
+          };
+          rewrite(next, two << 16);
+          if (next + 1 < keys) rewrite(next + 1, two & U(0xffff0000u));
         }
       } else {
-        for (Index k = 0; k < keys; ++k) m = max(m, detail::load_all<V>(s + k * W) * V(c));
+        for (; next + 4 <= keys; next += 4)
+#pragma GCC unroll 4
+          for (int i = 0; i < 4; ++i) largest[i] = max(largest[i], detail::load_all<V>(s + (next + i) * W));
+        for (; next < keys; ++next) largest[0] = max(largest[0], detail::load_all<V>(s + next * W));
       }
-      const V base = select(m == V(-std::numeric_limits<float>::infinity()), V(0), m);
-      const V scale = coarse_power(before - base), factor(added.data ? 1.0f : c);
+      const V before = detail::load_all<V>(run.maximum + q), here = max(max(largest[0], largest[1]), max(largest[2], largest[3])) * factor;
+      const auto grows = here > before + V(8);
+      const V m = select(grows, here, before), base = select(m == unseen, V(0), m);
+      any = max(any, select(grows, V(1), V(0)));
       V sum(0), sum2(0);
       const auto probability = [&](Index k) FRAMEGRAD_LAMBDA { return coarse_power(fma(detail::load_all<V>(s + k * W), factor, -base)); };
-      Pair* out = to.at<Tl>(0, q);
+      Pair* out = to + q;
       const U half_ulp(0x8000u);
       Index k = 0;
       for (; k + 1 < keys; k += 2, out += W) {
@@ -79,23 +94,24 @@ struct SoftmaxPairs {
         sum += p;
         detail::store_all(out, (bits_as<Pair>(p) + half_ulp) >> 16);
       }
+      const V fade = select(grows, coarse_power(before - base), V(1));
       detail::store_all(run.maximum + q, m);
-      detail::store_all(run.scale + q, scale);
-      detail::store_all(run.sum + q, fma(detail::load_all<V>(run.sum + q), scale, sum + sum2));
+      detail::store_all(run.scale + q, fade);
+      detail::store_all(run.sum + q, fma(detail::load_all<V>(run.sum + q), fade, sum + sum2));
     }
+    *grown = max_across(any) > 0;
   }
 };
 
-/// Columns of panels times a number each.
-struct ScaleColumns {
+/// The rows of a panel, column by column times a number.
+struct ScaleRows {
   template <int B>
-  FRAMEGRAD_INLINE static void run(Panels<float> x, Index rows, Index cols, const float* factors) {
+  FRAMEGRAD_INLINE static void run(float* x, Index rows, const float* factors) {
     using Tl = Tiling<float, B>;
     using V = typename Tl::V;
-    for (Index j = 0; j < cols; j += Tl::L) {
+    for (Index j = 0; j < Tl::W; j += Tl::L) {
       const V f = detail::load_all<V>(factors + j);
-      float* column = x.at<Tl>(0, j);
-      for (Index i = 0; i < rows; ++i) detail::store_all(column + i * Tl::W, detail::load_all<V>(column + i * Tl::W) * f);
+      for (Index i = 0; i < rows; ++i) detail::store_all(x + i * Tl::W + j, detail::load_all<V>(x + i * Tl::W + j) * f);
     }
   }
 };
@@ -142,12 +158,14 @@ struct ForwardAmx {
     const Index D = p.shape.head_dim, tiled_D = round_up(D, 32), blocks = p.query_blocks();
     const Index all_keys = p.key_blocks() * kKeys * tiled_D, wide = tiled_D * kKeys, narrow = tiled_D * kQueries, square = kKeys * kQueries;
     const auto bytes = [](Index n) { return Scratch::bytes_of<float>(n); };
-    Scratch scratch(2 * Scratch::bytes_of<bf16>(all_keys) + bytes(wide) + bytes(narrow / 2) + 2 * bytes(narrow) + 2 * bytes(square) +
+    Scratch scratch(2 * Scratch::bytes_of<bf16>(all_keys) + bytes(wide) + bytes(narrow / 2) + 2 * bytes(narrow) + bytes(kKeys * W) + bytes(kKeys / 2 * W) +
                     bytes(square / 2) + 3 * bytes(kQueries));
     const Sides sides{scratch.take<bf16>(all_keys), scratch.take<bf16>(all_keys), {scratch.take<float>(wide), tiled_D}};
-    const Panels<Pair> qt{scratch.take<Pair>(narrow / 2), tiled_D / 2}, prob{scratch.take<Pair>(square / 2), kKeys / 2};
+    const Panels<Pair> qt{scratch.take<Pair>(narrow / 2), tiled_D / 2};
     const P ot{scratch.take<float>(narrow), tiled_D}, o{scratch.take<float>(narrow), kQueries};
-    const P scores{scratch.take<float>(square), kKeys}, added{p.adds() ? scratch.take<float>(square) : nullptr, kKeys};
+    float* const scores = scratch.take<float>(kKeys * W);      // [kKeys, W]
+    Pair* const prob = scratch.take<Pair>(kKeys / 2 * W);      // [kKeys / 2, W]
+    const Panels<Pair> added{scratch.take<Pair>(square / 2), kKeys / 2};
     const Running<float> running{scratch.take<float>(kQueries), scratch.take<float>(kQueries), scratch.take<float>(kQueries)};
 
     amx_begin();
@@ -161,18 +179,24 @@ struct ForwardAmx {
       call<PairRows, B>(sides.across, D, padded, qt);
       for (Index q = 0; q < padded; ++q) running.maximum[q] = -std::numeric_limits<float>::infinity(), running.sum[q] = 0;
 
+      bool begun = false;
       for (Index k0 = 0; k0 < seen; k0 += kKeys) {
         const Index nk = p.key_count(s, k0), tiled_keys = round_up(nk, 32);
+        const Block block{q0, nq, k0, nk};
+        const Seen shown = seen_in<B>(p, s, block);
+        if (shown == Seen::none) continue;
         const auto left = [](const bf16* x) FRAMEGRAD_LAMBDA { return reinterpret_cast<const char*>(x); };
-        for (Index q = 0; q < padded; q += W) {
-          amx_block(tiled_keys, 1, tiled_D / 2, left(sides.keys + k0 * tiled_D), tiled_D * 2, qt.at<Tl>(0, q), scores.at<Tl>(0, q), W, false);
+        const bool adds = p.bias.data || shown != Seen::all;
+        if (adds) call<PackPairs, B>(static_cast<const Problem<bf16>&>(p), s, block, padded, added);
+        for (Index q = 0; q < padded; q += W) {  // a panel's scores stay in the first-level cache
+          float* const out = ot.at<Tl>(0, q);
+          bool grown = false;
+          amx_block(tiled_keys, 1, tiled_D / 2, left(sides.keys + k0 * tiled_D), tiled_D * 2, qt.at<Tl>(0, q), scores, W, false);
+          call<SoftmaxPairs, B>(nk, float(p.shape.scale), running.from(q), scores, adds ? added.at<Tl>(0, q) : nullptr, prob, &grown);
+          if (begun && grown) call<ScaleRows, B>(out, D, running.scale + q);
+          amx_block(tiled_D, 1, tiled_keys / 2, left(sides.values + k0 * tiled_D), kKeys * 2, prob, out, W, begun);
         }
-        if (p.adds()) call<PackAdded, B>(static_cast<const Problem<bf16>&>(p), s, Block{q0, nq, k0, nk}, added);
-        call<SoftmaxPairs, B>(nk, padded, float(p.shape.scale) * float(kLog2E), running, scores, added, prob);
-        if (k0) call<ScaleColumns, B>(ot, D, padded, running.scale);
-        for (Index q = 0; q < padded; q += W) {
-          amx_block(tiled_D, 1, tiled_keys / 2, left(sides.values + k0 * tiled_D), kKeys * 2, prob.at<Tl>(0, q), ot.at<Tl>(0, q), W, k0 > 0);
-        }
+        begun = true;
       }
 
       for (Index q = 0; q < padded; q += W) {
@@ -180,7 +204,7 @@ struct ForwardAmx {
       }
       float* inverse = running.scale;
       for (Index i = 0; i < nq; ++i) inverse[i] = running.sum[i] == 0 ? 0 : 1 / running.sum[i];
-      call<Unpack, B>(seen ? o : P{nullptr, 0}, nq, D, row(p.out, s, q0), p.out.row, inverse, 1.0f);
+      call<Unpack, B>(begun ? o : P{nullptr, 0}, nq, D, row(p.out, s, q0), p.out.row, inverse, 1.0f);
       if (p.lse) {
         float* lse = p.lse + item / blocks * p.shape.queries + q0;
         each<V>(nq, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {

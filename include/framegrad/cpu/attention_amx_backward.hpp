@@ -19,26 +19,6 @@
 
 namespace fg::inline FRAMEGRAD_ABI::cpu::attention {
 
-/// What is added to the scores of a block, a row for each query, `stride` apart: the bias, and −∞ where a key is not seen. Zeros in the
-/// rows from there to `padded`.
-struct AddedRows {
-  template <int B>
-  FRAMEGRAD_INLINE static void run(const Problem<bf16>& p, const Sequence& s, const Block& b, Index padded, float* to, Index stride) {
-    using V = Vec<float, B>;
-    const AttentionMask& mask = p.mask;
-    for (Index q = b.queries; q < padded; ++q) std::memset(to + q * stride, 0, std::size_t(stride) * sizeof(float));
-    for (Index q = 0; q < b.queries; ++q, to += stride) {
-      const bf16* const bias = p.bias.data ? p.bias.data + offset(p.bias, s, b.q0 + q, b.k0) : nullptr;
-      const std::uint8_t* const seen = mask.seen ? mask.seen + offset(mask, s, b.q0 + q, b.k0) : nullptr;
-      if (bias && p.bias.key == 1) each<V>(b.keys, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(to, l.load(bias)); });
-      else for (Index k = 0; k < b.keys; ++k) to[k] = bias ? float(bias[k * p.bias.key]) : 0.0f;
-      const V unseen(-std::numeric_limits<float>::infinity());
-      if (seen && mask.key == 1) each<V>(b.keys, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(to, select(l.load(seen) == V(0), unseen, l.load(to))); });
-      else for (Index k = 0; seen && k < b.keys; ++k) if (!seen[k * mask.key]) to[k] = unseen[0];
-    }
-  }
-};
-
 /// Of a strip of queries and a piece of `padded` keys: scores, gradients and what is added lie [rows, stride].
 struct ProbabilityPiece {
   Index rows, keys, padded, stride;
@@ -173,7 +153,10 @@ class AmxBlocks {
     return true;
   }
 
-  FRAMEGRAD_INLINE void meet(Index sequence) {
+  FRAMEGRAD_INLINE Seen seen(Index sequence, Index q0) const { return seen_in<B>(p_, p_.sequence(sequence), Block{q0, p_.query_count(q0, kQueries), b_.k0, b_.keys}); }
+
+  FRAMEGRAD_INLINE void meet(Index sequence, Seen shown) {
+    const bool adds = p_.bias.data || shown != Seen::all;
     const float c = float(p_.shape.scale) * float(kLog2E);
     for (Index i = 0; i < tiled_queries_; i += kStrip) {
       for (Index j = 0; j < tiled_keys_; j += kPiece) {
@@ -184,8 +167,8 @@ class AmxBlocks {
         };
         strip(q_, kt_, scores_);
         strip(g_, vt_, gradients_);
-        if (p_.adds()) call<AddedRows, B>(p_, p_.sequence(sequence), Block{b_.q0 + i, upto(b_.queries - i, kStrip), b_.k0 + j, keys}, kStrip, added_, kPiece);
-        call<ProbabilityPairs, B>(ProbabilityPiece{kStrip, keys, padded, kPiece, scores_, gradients_, p_.adds() ? added_ : nullptr, lse_ + i, delta_ + i,
+        if (adds) call<AddedRows, B>(static_cast<const Problem<bf16>&>(p_), p_.sequence(sequence), Block{b_.q0 + i, upto(b_.queries - i, kStrip), b_.k0 + j, keys}, kStrip, added_, kPiece);
+        call<ProbabilityPairs, B>(ProbabilityPiece{kStrip, keys, padded, kPiece, scores_, gradients_, adds ? added_ : nullptr, lse_ + i, delta_ + i,
                                                    prob_ + j * units + i * 16, ds_pairs_ + j * units + i * 16, units, ds_rows_ + i * keys_ + j, keys_, low_}, c);
       }
     }

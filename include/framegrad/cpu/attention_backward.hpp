@@ -11,8 +11,8 @@
 // All add up a gradient's blocks in the same order with the same products, so they give the same bits.
 #pragma once
 
+#include <framegrad/cpu/attention_added.hpp>
 #include <framegrad/cpu/attention_power.hpp>
-#include <framegrad/cpu/attention_problem.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cpu::attention {
 
@@ -40,7 +40,7 @@ struct Probabilities {
 /// The scratch of a thread, and the blocks packed into it. What Backward… ask of `Blocks`:
 ///   kQueries, kKeys                the lengths of blocks
 ///   Blocks(problem, dq_rows)       room for dQ of so many queries
-///   take_queries, take_keys, meet, add_dv, add_dk, add_dq, write_keys, write_queries
+///   take_queries, take_keys, seen, meet, add_dv, add_dk, add_dq, write_keys, write_queries
 template <class T, int B>
 class FmaBlocks {
  public:
@@ -100,13 +100,17 @@ class FmaBlocks {
     return b.keys > 0;
   }
 
+  /// How much of the block of keys the block of queries from q0 on sees.
+  FRAMEGRAD_INLINE Seen seen(Index sequence, Index q0) const { return seen_in<B>(p_, p_.sequence(sequence), Block{q0, p_.query_count(q0, kQueries), b.k0, b.keys}); }
+
   /// P and dSᵀ of the two blocks.
-  FRAMEGRAD_INLINE void meet(Index sequence) {
+  FRAMEGRAD_INLINE void meet(Index sequence, Seen shown) {
     const Index keys = round_up(b.keys, Tl::R);
     multiply<Tl, Left::plain>(keys, padded_, D_, k_, qt_, prob_, Start::zero);
     multiply<Tl, Left::plain>(keys, padded_, D_, v_, gt_, ds, Start::zero);
-    if (p_.adds()) call<PackAdded, B>(static_cast<const Problem<T>&>(p_), p_.sequence(sequence), b, added_);
-    call<Probabilities, B>(b.keys, padded_, lse_, delta_, prob_, ds, p_.adds() ? added_ : P{nullptr, 0});
+    const bool adds = p_.bias.data || shown != Seen::all;
+    if (adds) call<PackAdded, B>(static_cast<const Problem<T>&>(p_), p_.sequence(sequence), b, added_);
+    call<Probabilities, B>(b.keys, padded_, lse_, delta_, prob_, ds, adds ? added_ : P{nullptr, 0});
   }
 
   FRAMEGRAD_INLINE void add_dv(bool first) {
@@ -150,6 +154,9 @@ class FmaBlocks {
   A *lse_, *delta_;
 };
 
+/// A pair of blocks that don't see each other adds nothing to a gradient; the first of them makes it zero.
+inline bool adds_to(Seen shown, Index first) { return shown != Seen::none || first == 0; }
+
 template <template <class, int> class Blocks>
 struct BackwardSequences {
   template <int B, class T>
@@ -161,11 +168,14 @@ struct BackwardSequences {
       for (Index k0 = 0; k0 < K; k0 += kKeys) {
         if (blocks.take_keys(item, k0)) {
           for (Index q0 = 0; q0 < Q; q0 += kQueries) {
+            const Seen shown = blocks.seen(item, q0);
+            const bool keys = adds_to(shown, q0), queries = adds_to(shown, k0);
+            if (!keys && !queries) continue;
             blocks.take_queries(item, q0, true);
-            blocks.meet(item);
-            if (p.dv.data) blocks.add_dv(q0 == 0);
-            if (p.dk.data) blocks.add_dk(q0 == 0);
-            blocks.add_dq(q0, k0 == 0);
+            blocks.meet(item, shown);
+            if (keys && p.dv.data) blocks.add_dv(q0 == 0);
+            if (keys && p.dk.data) blocks.add_dk(q0 == 0);
+            if (queries) blocks.add_dq(q0, k0 == 0);
           }
         }
         blocks.write_keys(item);
@@ -186,7 +196,9 @@ struct BackwardQueries {
       const Index sequence = item / count, q0 = item % count * kQueries;
       blocks.take_queries(sequence, q0, false);
       for (Index k0 = 0; k0 < p.shape.keys && blocks.take_keys(sequence, k0); k0 += kKeys) {
-        blocks.meet(sequence);
+        const Seen shown = blocks.seen(sequence, q0);
+        if (!adds_to(shown, k0)) continue;
+        blocks.meet(sequence, shown);
         blocks.add_dq(0, k0 == 0);
       }
       blocks.write_queries(sequence, q0, 0);
@@ -205,8 +217,10 @@ struct BackwardKeys {
       const Index sequence = item / count, k0 = item % count * kKeys;
       if (blocks.take_keys(sequence, k0)) {
         for (Index q0 = 0; q0 < p.shape.queries; q0 += kQueries) {
+          const Seen shown = blocks.seen(sequence, q0);
+          if (!adds_to(shown, q0)) continue;
           blocks.take_queries(sequence, q0, true);
-          blocks.meet(sequence);
+          blocks.meet(sequence, shown);
           if (p.dv.data) blocks.add_dv(q0 == 0);
           if (p.dk.data) blocks.add_dk(q0 == 0);
         }
@@ -255,7 +269,7 @@ struct BackwardBias {
     for (Index k0 = k_first; k0 < k_end && blocks.take_keys(sequence, k0); k0 += kKeys) {
       for (Index q0 = q_first; q0 < q_end; q0 += kQueries) {
         blocks.take_queries(sequence, q0, false);
-        blocks.meet(sequence);
+        blocks.meet(sequence, Seen::some);
         for (Index k = 0; k < blocks.b.keys; ++k) {
           for (Index q = 0; q < blocks.b.queries; ++q) *blocks.total.template at<Tl>(k, q) += *blocks.ds.template at<Tl>(k, q);
         }

@@ -8,8 +8,8 @@
 //   out = O / l
 #pragma once
 
+#include <framegrad/cpu/attention_added.hpp>
 #include <framegrad/cpu/attention_power.hpp>
-#include <framegrad/cpu/attention_problem.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cpu::attention {
 
@@ -24,7 +24,10 @@ struct ForwardProblem : Problem<T> {
 
 /// Running maximum and sum of each query; `scale` is what the outputs so far are to be multiplied by.
 template <class A>
-struct Running { A *maximum, *sum, *scale; };
+struct Running {
+  A *maximum, *sum, *scale;
+  Running from(Index query) const { return {maximum + query, sum + query, scale + query}; }
+};
 
 /// Sᵀ → P, in place.
 struct Softmax {
@@ -35,7 +38,7 @@ struct Softmax {
     for (Index q = 0; q < queries; q += Tl::L) {
       A* s = scores.template at<Tl>(0, q);
       const V before = detail::load_all<V>(run.maximum + q);
-      V m = before;
+      V m = before, m2 = before;  // one would be a chain of all keys
       if (added.data) {
         const A* add = added.template at<Tl>(0, q);
         for (Index k = 0; k < keys; ++k) {
@@ -44,7 +47,10 @@ struct Softmax {
           m = max(m, x);
         }
       } else {
-        for (Index k = 0; k < keys; ++k) m = max(m, detail::load_all<V>(s + k * Tl::W));
+        Index k = 0;
+        for (; k + 1 < keys; k += 2) m = max(m, detail::load_all<V>(s + k * Tl::W)), m2 = max(m2, detail::load_all<V>(s + (k + 1) * Tl::W));
+        if (k < keys) m = max(m, detail::load_all<V>(s + k * Tl::W));
+        m = max(m, m2);
       }
       const V base = select(m == V(-std::numeric_limits<A>::infinity()), V(0), m);  // no key seen yet: −∞ − (−∞) would be NaN
       const V scale = power(before - base);
@@ -91,22 +97,28 @@ struct Forward {
       call<PackAcross, B>(row(p.q, s, q0), p.q.row, nq, D, padded, A(p.shape.scale * kLog2E), qt);
       for (Index q = 0; q < padded; ++q) running.maximum[q] = -std::numeric_limits<A>::infinity(), running.sum[q] = 0;
 
+      bool begun = false;
       for (Index k0 = 0; k0 < seen; k0 += kKeys) {
         const Index nk = p.key_count(s, k0), padded_keys = round_up(nk, Tl::R);
+        const Block block{q0, nq, k0, nk};
+        const Seen shown = seen_in<B>(p, s, block);
+        if (shown == Seen::none) continue;
         if (packed != item / blocks) {
           call<Pack, B>(row(p.k, s, k0), p.k.row, nk, D, padded_keys, A(1), kp);
           call<Pack, B>(row(p.v, s, k0), p.v.row, nk, D, nk, A(1), vp);
           packed = seen <= kKeys ? item / blocks : -1;
         }
         multiply<Tl, Left::plain>(padded_keys, padded, D, kp, qt, scores, Start::zero);
-        if (p.adds()) call<PackAdded, B>(static_cast<const Problem<T>&>(p), s, Block{q0, nq, k0, nk}, added);
-        call<Softmax, B>(nk, padded, running, scores, added);
-        multiply<Tl, Left::transposed>(padded, D, nk, scores, vp, o, k0 ? Start::scaled : Start::zero, running.scale);
+        const bool adds = p.bias.data || shown != Seen::all;
+        if (adds) call<PackAdded, B>(static_cast<const Problem<T>&>(p), s, block, added);
+        call<Softmax, B>(nk, padded, running, scores, adds ? added : P{nullptr, 0});
+        multiply<Tl, Left::transposed>(padded, D, nk, scores, vp, o, begun ? Start::scaled : Start::zero, running.scale);
+        begun = true;
       }
 
       A* inverse = running.scale;
       for (Index i = 0; i < nq; ++i) inverse[i] = running.sum[i] == 0 ? A(0) : 1 / running.sum[i];
-      call<Unpack, B>(seen ? o : P{nullptr, 0}, nq, D, row(p.out, s, q0), p.out.row, inverse, A(1));
+      call<Unpack, B>(begun ? o : P{nullptr, 0}, nq, D, row(p.out, s, q0), p.out.row, inverse, A(1));
       if (p.lse) {
         A* lse = p.lse + item / blocks * p.shape.queries + q0;
         each<V>(nq, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(lse, (l.load(running.maximum) + logarithm(l.load(running.sum))) * V(A(kLn2))); });

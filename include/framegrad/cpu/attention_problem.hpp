@@ -108,32 +108,5 @@ struct Block {
   Index q0, queries, k0, keys;
 };
 
-/// What is added to the scores of a block, keys × queries: the bias, and −∞ where a key is not seen.
-struct PackAdded {
-  template <int B, class T, class A>
-  FRAMEGRAD_INLINE static void run(const Problem<T>& p, const Sequence& s, const Block& b, Panels<A> to) {
-    using Tl = Tiling<A, B>;
-    constexpr A kUnseen = -std::numeric_limits<A>::infinity();
-    const Index padded = round_up(b.queries, Tl::kPad);
-    const T* bias = p.bias.data ? p.bias.data + offset(p.bias, s, b.q0, b.k0) : nullptr;
-    if (bias && p.bias.key == 1) {
-      call<PackAcross, Tl::V::bytes>(bias, p.bias.query, b.queries, b.keys, padded, A(1), to);
-    } else {
-      for (Index k = 0; k < b.keys; ++k) {
-        for (Index q = 0; q < padded; ++q) {
-          *to.template at<Tl>(k, q) = bias && q < b.queries ? A(bias[q * p.bias.query + k * p.bias.key]) : A(0);
-        }
-      }
-    }
-    if (!p.mask.seen) return;
-    const std::uint8_t* seen = p.mask.seen + offset(p.mask, s, b.q0, b.k0);
-    for (Index k = 0; k < b.keys; ++k) {
-      for (Index q = 0; q < b.queries; ++q) {
-        if (!seen[q * p.mask.query + k * p.mask.key]) *to.template at<Tl>(k, q) = kUnseen;
-      }
-    }
-  }
-};
-
 }  // namespace attention
 }  // namespace fg::inline FRAMEGRAD_ABI::cpu

@@ -35,6 +35,19 @@ FRAMEGRAD_INLINE auto widen16(const void* p) {
     return U::of(__builtin_convertvector(raw, typename U::Native));
   }
 }
+/// Bytes as numbers.
+template <class V>
+FRAMEGRAD_INLINE V widen8(const void* p) {
+  Loaded<V, std::uint8_t> raw;
+  __builtin_memcpy(&raw, p, sizeof raw);
+  if constexpr (kConvertByHand<V::bytes> && sizeof(typename V::Scalar) == 4) {
+    Vec<std::int32_t, V::bytes> wide;
+    __asm__("vpmovzxbd %1, %0" : "=v"(wide.v) : "m"(raw));
+    return V::of(__builtin_convertvector(wide.v, typename V::Native));
+  } else {
+    return V::of(__builtin_convertvector(raw, typename V::Native));
+  }
+}
 template <class U>
 FRAMEGRAD_INLINE void narrow16(void* p, const U& x) {
   Loaded<U, std::uint16_t> raw;
@@ -67,8 +80,8 @@ FRAMEGRAD_INLINE V load_all(const T* p) {
     return bits_as<float>(select(a > U(0x7bffu), bits | U(0x7f800000u), bits));
   } else if constexpr (std::is_same_v<T, std::uint16_t>) {
     return V::of(widen16<V>(p).v);
-  } else if constexpr (std::is_same_v<T, bool>) {
-    return load_all<V>(reinterpret_cast<const std::uint8_t*>(p));
+  } else if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, std::uint8_t>) {
+    return widen8<V>(p);
   } else {
     Loaded<V, T> raw;
     __builtin_memcpy(&raw, p, sizeof raw);
