@@ -56,7 +56,13 @@ class Taef2Block {
   /// x [N,64,H,W] → [N,64,H,W]
   Tensor<4> operator()(Tensor<4> x) const {
     if (context_) x = x + (*context_)(x);
-    return relu(third_(relu(second_(relu(first_(x))))) + x);
+    auto h = first_(x);  // a statement a step: within one expression each tensor would be held to its end
+    h = relu(h);
+    h = second_(h);
+    h = relu(h);
+    h = third_(h);
+    h = h + x;
+    return relu(h);
   }
 
  private:
