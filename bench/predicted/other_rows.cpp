@@ -4,6 +4,7 @@
 #include <framegrad/ops/cast.hpp>
 #include <framegrad/ops/dropout.hpp>
 #include <framegrad/ops/embedding.hpp>
+#include <framegrad/ops/geglu.hpp>
 #include <framegrad/ops/gelu_tanh.hpp>
 #include <framegrad/ops/linear.hpp>
 #include <framegrad/ops/mul.hpp>
@@ -81,6 +82,7 @@ void add_weights(const std::string& op, double bytes, Make make) {
 void add_other_rows() {
   const std::string tokens = "STDiT-XL/2: 8192 rows of 1152", inner = "STDiT-XL/2, MLP: 8192 rows of 4608";
   add_map("gelu_tanh", inner, 8192, 4608, 4, 6, [](const auto& x) { return fg::gelu_tanh(x); });
+  add_map("geglu", "ModelScopeT2V: 16 frames of 32x32 cells, 1280 of 2560", 16384, 2560, 3, 5, [](const auto& x) { return fg::geglu(x); });
   add_map("softmax", "4096 rows of 4096", 4096, 4096, 4, 6, [](const auto& x) { return fg::softmax(x); });
   add_map("rope", "CogVideoX-2B: 10800 rows of 30 heads of 64", 10800, 1920, 4, 4,
           [table = fg::to(fg::rope_table<float>(kSmall, 64), fg::cuda_device())](const auto& x) { return fg::rope<fg::RopeAdjacent>(x, table); });

@@ -48,6 +48,7 @@
 #include <framegrad/ops/gated_residual.hpp>
 #include <framegrad/ops/gather.hpp>
 #include <framegrad/ops/gaussian_kl.hpp>
+#include <framegrad/ops/geglu.hpp>
 #include <framegrad/ops/gelu.hpp>
 #include <framegrad/ops/gelu_tanh.hpp>
 #include <framegrad/ops/group_norm.hpp>
