@@ -38,7 +38,7 @@ struct StditConfig {
   double space_scale = 0.5, time_scale = 1.0;   // a token's position is its index divided by the scale
   bool predicts_variance = true;                // the output has 2·channels, the second half for the variance
   Index frames = 16, height = 32, width = 32;   // the latent that the stored position tables are for; any other works
-  bool checkpoint_blocks = false;               // forget activations inside blocks and compute them again in backward
+  bool checkpoint_blocks = false;               // forget activations inside blocks but the last, and compute them again in backward
 
   Index out_channels() const { return predicts_variance ? 2 * channels : channels; }
 };
@@ -146,7 +146,8 @@ class Stdit {
       // Held by value: checkpoint runs it again in backward, when this call is long over.
       const auto run = [block = blocks_[i], seen = text.seen, pos = i == 0 ? std::optional(told.frame_pos) : std::nullopt](
                            const Tensor<4>& u, const Tensor<3>& v, const Tensor<3>& w) { return block(u, {w, seen}, v, pos ? &*pos : nullptr); };
-      h = c.checkpoint_blocks ? checkpoint(run, h, t0, text.rows) : run(h, t0, text.rows);
+      // The last block is the first that backward reaches: it would be computed again at once, and no memory spared.
+      h = c.checkpoint_blocks && i + 1 < blocks_.size() ? checkpoint(run, h, t0, text.rows) : run(h, t0, text.rows);
     }
     return cast<float>(head(h, t_emb, rows));
   }
