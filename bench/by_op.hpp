@@ -1,6 +1,12 @@
-// Where a row's time goes: each op and direction by one thread and by all, and what it keeps for backward. What no op is charged with, such as
-// gradients added up and memory freed, stands under "elsewhere".
+// Where a row's time goes: each op and direction by one thread and by all, what of it no second thread can take over, and what it keeps for
+// backward. What no op is charged with, such as gradients added up, stands under "elsewhere"; weights that an op keeps are the model's.
+//
+// What many threads would make of it is counted with one: an executor that has them in name alone runs the ranges of each parallel_for one after
+// the other, and deals out the processor time of each to the thread that would be free first. So it holds serial parts and uneven ranges against an
+// op, and not what threads share: memory, caches, a core.
 #pragma once
+
+#include <time.h>
 
 #include <cstdio>
 #include <map>
@@ -13,59 +19,128 @@
 
 namespace bench {
 
-/// Milliseconds of each op and direction in one run, the fewest of `tries` runs, and those of the run as a whole.
-struct OpTimes {
-  std::map<std::pair<std::string, std::string>, double> ops;
-  std::map<std::pair<std::string, std::string>, int> calls;
-  double all = 1e30;
+using Op = std::pair<std::string, std::string>;  // name, direction
+using PerOp = std::map<Op, double>;
+inline const Op kAll{"in all", ""}, kElsewhere{"elsewhere", ""};
+
+/// Milliseconds since a run began.
+struct Interval {
+  Op op;
+  double begin, end;
 };
 
-inline OpTimes op_times(const Work& work, int threads, int tries) {
+/// One run's: the whole first, then each op's.
+inline std::vector<Interval> intervals_of(const Work& work) {
+  auto& trace = fg::Trace::instance();
+  trace.start();
+  std::vector<Interval> found{{kAll, 0, timed(work) * 1e3}};
+  trace.stop();
+  for (const auto& e : trace.events) found.push_back({{e.name, e.direction}, e.start_us * 1e-3, (e.start_us + e.duration_us) * 1e-3});
+  return found;
+}
+
+/// f of each interval, added up; what the ops leave of the whole is elsewhere.
+template <class F>
+PerOp by_op(const std::vector<Interval>& intervals, F&& f) {
+  PerOp sums;
+  for (const Interval& i : intervals) {
+    const double value = f(i);
+    sums[i.op] += value, sums[kElsewhere] += i.op == kAll ? value : -value;
+  }
+  return sums;
+}
+
+constexpr int kTries = 3;
+
+/// Milliseconds of each op, the fewest of some runs.
+inline PerOp op_times(const Work& work, int threads, std::map<Op, int>& calls) {
   fg::set_threads(threads);
   timed(work);
-  OpTimes fewest;
-  auto& trace = fg::Trace::instance();
-  for (int i = 0; i < tries; ++i) {
-    trace.start();
-    fewest.all = std::min(fewest.all, timed(work) * 1e3);
-    trace.stop();
-    std::map<std::pair<std::string, std::string>, double> ops;
-    fewest.calls.clear();
-    for (const auto& e : trace.events) ops[{e.name, e.direction}] += e.duration_us * 1e-3, ++fewest.calls[{e.name, e.direction}];
-    for (const auto& [op, ms] : ops) {
-      const auto [at, first] = fewest.ops.try_emplace(op, ms);
+  PerOp fewest;
+  for (int i = 0; i < kTries; ++i) {
+    const auto intervals = intervals_of(work);
+    calls.clear();
+    for (const auto& each : intervals) ++calls[each.op];
+    for (const auto& [op, ms] : by_op(intervals, [](const Interval& each) { return each.end - each.begin; })) {
+      const auto [at, first] = fewest.try_emplace(op, ms);
       if (!first) at->second = std::min(at->second, ms);
     }
   }
   return fewest;
 }
 
+inline double processor_ms() {
+  timespec t;
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return double(t.tv_sec) * 1e3 + double(t.tv_nsec) * 1e-6;
+}
+
+/// How many times faster `threads` threads that hinder each other in nothing would be, told from runs by one; of some the best.
+inline PerOp dealt_out(const Work& work, int threads) {
+  struct Region {
+    double begin, took, processor, longest;  // milliseconds: since the run began, of all ranges, of the busiest thread
+  };
+  std::vector<Region> regions;
+  const auto now_ms = [] { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - fg::Trace::instance().origin).count(); };
+  fg::set_executor({threads, [&](Index count, const std::function<void(Index)>& task) {
+                      std::vector<double> busy(std::size_t(threads), 0.0);
+                      Region r{now_ms(), 0, processor_ms(), 0};
+                      for (Index i = 0; i < count; ++i) {
+                        const double at = processor_ms();
+                        task(i);
+                        *std::min_element(busy.begin(), busy.end()) += processor_ms() - at;
+                      }
+                      r.processor = processor_ms() - r.processor, r.took = now_ms() - r.begin, r.longest = *std::max_element(busy.begin(), busy.end());
+                      regions.push_back(r);
+                    }});
+  timed(work);
+  PerOp factors;
+  for (int i = 0; i < kTries; ++i) {
+    regions.clear();
+    const auto intervals = intervals_of(work);
+    const auto with = [&](double Region::*ranges) {  // outside of ranges by the clock, where others may be let in between; inside by processor time
+      return by_op(intervals, [&](const Interval& each) {
+        double ms = each.end - each.begin;
+        for (const Region& r : regions)
+          if (r.begin >= each.begin && r.begin < each.end) ms += r.*ranges - r.took;
+        return ms;
+      });
+    };
+    PerOp one = with(&Region::processor), many = with(&Region::longest);
+    for (const auto& [op, ms] : one) factors[op] = std::max(factors[op], ms / many[op]);
+  }
+  return factors;
+}
+
 /// A table of the row, the longest op first.
 inline void print_by_op(const Row& row) {
-  constexpr int kTries = 3;
   const int threads = fg::threads();
   const Work work = row.prepare();
-  const OpTimes one = op_times(work, 1, kTries), all = threads > 1 ? op_times(work, threads, kTries) : one;
+  std::map<Op, int> calls;
+  PerOp one = op_times(work, 1, calls), all = threads > 1 ? op_times(work, threads, calls) : one;
+  std::vector<PerOp> dealt;
+  for (const int n : {2, 8, 32}) dealt.push_back(dealt_out(work, n));
+  fg::set_threads(threads);
   auto& kept = fg::KeptMemory::instance();
   kept.start();
   timed(work);
   const auto memory = kept.ops;
   kept.stop();
 
-  std::printf("%s, %d threads\n%-22s %-9s %6s %12s %12s %7s %7s %9s\n", row.title().c_str(), threads, "op", "direction", "calls", "ms, 1 thread", "ms, all", "factor", "share", "kept MB");
-  std::vector<std::pair<double, std::pair<std::string, std::string>>> longest;
-  double one_left = one.all, all_left = all.all;
-  for (const auto& [op, ms] : all.ops) longest.push_back({-ms, op}), all_left -= ms, one_left -= one.ops.at(op);
+  std::printf("%s: %.0f ms by 1 thread, %.0f ms by %d\n", row.title().c_str(), one[kAll], all[kAll], threads);
+  std::printf("%-22s %-9s %5s %10s %7s %10s %7s   %s %9s\n", "op", "direction", "calls", "1 thread", "share", "all", "factor", "dealt to 2      to 8     to 32", "kept MB");
+  std::vector<std::pair<double, Op>> longest;
+  for (const auto& [op, ms] : one)
+    if (op != kAll && op != kElsewhere) longest.push_back({-ms, op});
   std::sort(longest.begin(), longest.end());
-  const auto line = [&](const std::string& name, const std::string& direction, int calls, double ms_one, double ms_all, double bytes) {
-    std::printf("%-22s %-9s %6d %12.2f %12.2f %7.2f %6.1f%% %9.1f\n", name.c_str(), direction.c_str(), calls, ms_one, ms_all, ms_one / ms_all, 100 * ms_all / all.all, bytes * 1e-6);
-  };
-  for (const auto& [negative, op] : longest) {
+  longest.push_back({0, kElsewhere}), longest.push_back({0, kAll});
+  for (const auto& [order, op] : longest) {
+    std::printf("%-22s %-9s %5d %10.2f %6.1f%% %10.2f %7.2f  ", op.first.c_str(), op.second.c_str(), calls[op], one[op], 100 * one[op] / one[kAll], all[op], one[op] / all[op]);
+    for (auto& d : dealt) std::printf(" %9.2f", d[op]);
     const auto bytes = memory.find(op.first);
-    line(op.first, op.second, all.calls.at(op), one.ops.at(op), -negative, op.second == "forward" && bytes != memory.end() ? double(bytes->second.bytes) : 0);
+    if (op.second == "forward" && bytes != memory.end()) std::printf(" %9.1f", double(bytes->second.bytes) * 1e-6);
+    std::printf("\n");
   }
-  line("elsewhere", "", 1, one_left, all_left, 0);
-  line("in all", "", 1, one.all, all.all, 0);
 }
 
 /// Of each row with all of these words in its title.
