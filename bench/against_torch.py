@@ -77,6 +77,14 @@ def gelu_tanh(shape, dtype):
     return [torch.randn(*sizes(shape), dtype=dtype)], lambda x: F.gelu(x, approximate="tanh")
 
 
+def geglu(shape, dtype):
+    def run(x):
+        value, gate = x.chunk(2, -1)
+        return value * F.gelu(gate)
+
+    return [torch.randn(*sizes(shape), dtype=dtype)], run
+
+
 def softmax(shape, dtype):
     return [torch.randn(*sizes(shape), dtype=dtype)], lambda x: F.softmax(x, -1)
 
@@ -93,6 +101,12 @@ def attention(shape, dtype):
     return [torch.randn(b, n, h * d, dtype=dtype), torch.randn(b, m, h * d, dtype=dtype), torch.randn(b, m, h * d, dtype=dtype)], run
 
 
+def conv2d(shape, dtype):
+    n, c, h, w, o = sizes(shape)
+    inputs = [torch.randn(n, c, h, w, dtype=dtype), torch.randn(o, c, 3, 3, dtype=dtype) * 0.02, torch.randn(o, dtype=dtype)]
+    return inputs, lambda x, weight, bias: F.conv2d(x, weight, bias, padding=1)
+
+
 def conv3d(shape, dtype):
     n, c, t, h, w, o = sizes(shape)
     inputs = [torch.randn(n, c, t, h, w, dtype=dtype), torch.randn(o, c, 3, 3, 3, dtype=dtype) * 0.02, torch.randn(o, dtype=dtype)]
@@ -100,7 +114,7 @@ def conv3d(shape, dtype):
 
 
 OPS = {"linear": linear, "matmul": matmul, "layer_norm": layer_norm, "layer_norm_modulate": layer_norm_modulate, "gated_residual": gated_residual,
-       "group_norm_silu": group_norm_silu, "gelu_tanh": gelu_tanh, "softmax": softmax, "conv3d": conv3d,
+       "group_norm_silu": group_norm_silu, "gelu_tanh": gelu_tanh, "geglu": geglu, "softmax": softmax, "conv2d": conv2d, "conv3d": conv3d,
        "attention spatial": attention, "attention full": attention, "attention temporal": attention, "attention cross": attention}
 
 

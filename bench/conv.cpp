@@ -1,4 +1,4 @@
-// Convolution over frames, height and width, as in a video autoencoder.
+// Convolution over frames, height and width, as in a video autoencoder. On a GPU also the shapes of Stable Diffusion's and CogVideoX's.
 #include <framegrad/ops/conv.hpp>
 
 #include "row.hpp"
@@ -15,8 +15,23 @@ void add_conv3d(Index C, Index O, Index T_, Index H, Index W) {
   });
 }
 
+template <class T>
+void add_conv2d(Index N, Index C, Index O, Index H, Index W) {
+  const double flops = 2.0 * double(C * O) * 9 * double(N * H * W);
+  add_op<T>("conv2d", fg::text(N, "x", C, "x", H, "x", W, "->", O), Bound::compute, flops, 3 * flops, [=] {
+    return Run{{random<T, 4>({N, C, H, W}), random<T, 4>({O, C, 3, 3}, 0.02), random<T, 1>({O})},
+               [](const auto& in) { return fg::conv2d(in[0].template as<T, 4>(), in[1].template as<T, 4>(), in[2].template as<T, 1>(), {.padding = 1}); }};
+  });
+}
+
 const Register registered([] {
   for_types([](auto t) { add_conv3d<decltype(t)>(64, 64, 8, 64, 64); });
+});
+
+const RegisterForGpu on_gpu([] {
+  using T = fg::bf16;
+  add_conv2d<T>(16, 512, 512, 64, 64), add_conv2d<T>(16, 128, 128, 256, 256);    // STDiT-XL/2's autoencoder, 16x256x256
+  add_conv3d<T>(128, 128, 8, 480, 720), add_conv3d<T>(512, 512, 2, 60, 90);      // CogVideoX-2B's, 16x480x720
 });
 
 }  // namespace

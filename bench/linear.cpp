@@ -33,5 +33,10 @@ const Register registered([] {
   });
 });
 
+const RegisterForGpu on_gpu([] {
+  add_linear<fg::bf16>(8192, 1152, 4608);   // STDiT-XL/2, two samples
+  add_linear<fg::bf16>(11252, 1920, 7680);  // CogVideoX-2B, two samples
+});
+
 }  // namespace
 }  // namespace bench

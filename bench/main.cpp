@@ -115,6 +115,8 @@ int main(int argc, char** argv) {
   if (argc > 2 && std::string_view(argv[1]) == "--device") {
     try {
       bench::device() = fg::cuda::device_named(argv[2]);
+      if (bench::device().kind == fg::Device::Kind::cuda)
+        for (const auto& add_rows : bench::RegisterForGpu::all()) add_rows();
     } catch (const fg::Error& e) {
       return std::fprintf(stderr, "%s\n", e.what()), 1;
     }

@@ -49,6 +49,15 @@ struct Register {
 };
 inline void add(Row row) { rows().push_back(std::move(row)); }
 
+/// As Register, for rows that only a GPU is large enough for; main adds them where it runs on one.
+struct RegisterForGpu {
+  explicit RegisterForGpu(std::function<void()> add_rows) { all().push_back(std::move(add_rows)); }
+  static std::vector<std::function<void()>>& all() {
+    static std::vector<std::function<void()>> list;
+    return list;
+  }
+};
+
 /// Where the rows run; before the first one is prepared.
 inline fg::Device& device() {
   static fg::Device d = fg::kCpu;
