@@ -225,25 +225,24 @@ void parallel_for(Index n, double cost, F&& f, Index grain = 1) {
   if (ranges < width) ranges = width;
   const Index units = (n + grain - 1) / grain;
   if (ranges > units) ranges = units;
-  const Index step = (units + ranges - 1) / ranges * grain;
-  ranges = (n + step - 1) / step;
 
   struct Job {
     std::remove_reference_t<F>* f;
-    Index n, step;
+    Index n, units, ranges, grain;
     bool records_ops;
     const RandomState* random;
     std::mutex mutex;
     std::exception_ptr error;
-  } job{&f, n, step, records_ops, &random, {}, {}};
+    Index begin(Index range) const { return range * units / ranges * grain; }  // no two ranges differ by more than a grain
+  } job{&f, n, units, ranges, grain, records_ops, &random, {}, {}};
   detail::Pool::instance().run(
       ranges,
       [](void* context, Index i) {
         Job& j = *static_cast<Job*>(context);
         const detail::ThreadSettings of_the_caller(true, j.records_ops, *j.random);
         try {
-          const Index begin = i * j.step;
-          (*j.f)(Range{begin, begin + j.step < j.n ? begin + j.step : j.n});
+          const Index end = j.begin(i + 1);
+          (*j.f)(Range{j.begin(i), end < j.n ? end : j.n});
         } catch (...) {
           const std::lock_guard lock(j.mutex);
           if (!j.error) j.error = std::current_exception();
