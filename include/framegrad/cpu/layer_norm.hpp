@@ -7,6 +7,7 @@
 #pragma once
 
 #include <framegrad/core/parallel.hpp>
+#include <framegrad/core/storage.hpp>
 #include <framegrad/cpu/dispatch.hpp>
 #include <framegrad/cpu/math.hpp>
 #include <framegrad/cpu/simd.hpp>
@@ -75,24 +76,39 @@ struct LayerNormBackward {
   }
 };
 
+/// Adds rows of sums, `apart` values from one to the next, into the first, in order.
+struct AddRows {
+  template <int B, class A>
+  FRAMEGRAD_INLINE static void run(Range columns, Index rows, Index apart, A* first) {
+    using V = Vec<A, B>;
+    A* into = first + columns.begin;
+    for (Index row = 1; row < rows; ++row) {
+      const A* from = into + row * apart;
+      each<V>(columns.size(), [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(into, l.load(into) + l.load(from)); });
+    }
+  }
+};
+
 /// Runs f(chunk) over groups·rows in chunks of a fixed number of rows, none across groups, with two rows of sums each; then adds
 /// the sums of a group's chunks in order: sum(group, 0 or 1, values [C]).
 template <class A, class F, class S>
 void rows_with_sums(Index groups, Index rows, Index C, double cost, F&& f, S&& sum) {
   const Index chunk = std::max<Index>(16, 65536 / std::max<Index>(C, 1));  // 256 KiB of f32: much more than its two rows of sums
-  const Index chunks = (rows + chunk - 1) / chunk;
-  std::vector<A> sums(std::size_t(std::max<Index>(groups * chunks, 1) * 2 * C), A(0));  // without rows, zeros for all groups
+  const Index chunks = (rows + chunk - 1) / chunk, width = 2 * C;
+  const Storage memory(std::max<Index>(groups * chunks, 1) * width * Index(sizeof(A)), kCpu);
+  A* sums = static_cast<A*>(memory.data());
+  if (chunks == 0) std::fill_n(sums, width, A(0));  // without rows, zeros for all groups
   parallel_for(groups * chunks, cost * double(std::min(chunk, rows) * C), [&](Range r) {
     for (Index i = r.begin; i < r.end; ++i) {
       const Index group = i / chunks, begin = i % chunks * chunk;
-      A* s = sums.data() + i * 2 * C;
+      A* s = sums + i * width;
+      std::fill_n(s, width, A(0));
       f(group, Range{group * rows + begin, group * rows + std::min(rows, begin + chunk)}, s, s + C);
     }
   });
   for (Index group = 0; group < groups; ++group) {
-    A* first = sums.data() + group * chunks * 2 * C;
-    for (Index c = 1; c < chunks; ++c)
-      for (Index j = 0; j < 2 * C; ++j) first[j] += first[c * 2 * C + j];
+    A* first = sums + group * chunks * width;
+    parallel_for(width, 0.1 * double(chunks), [&](Range columns) { dispatch<AddRows>(columns, chunks, width, first); }, 64);
     sum(group, 0, first), sum(group, 1, first + C);
   }
 }
