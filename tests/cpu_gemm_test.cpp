@@ -118,6 +118,20 @@ TEST(CpuGemm, Half) { on_every_path(check_sizes<half>); }
 TEST(CpuGemm, Bf16IntoFloat) { on_every_path(check_sizes<bf16, float>); }
 
 template <class T, class Out = T>
+void check_long_sums() {  // B packed for several blocks of rows, sums in several blocks of k
+  check_product<T, Out>(401, 33, 1300, {false, false, 0, 1});
+  check_product<T, Out>(401, 33, 1300, {true, true, 0, 1});
+}
+
+TEST(CpuGemm, LongSums) {
+  on_every_path([] {
+    check_long_sums<float>();
+    check_long_sums<bf16>();
+    check_long_sums<bf16, float>();
+  });
+}
+
+template <class T, class Out = T>
 void check_epilogues() {
   using cpu::Activation;
   for (const Activation f : {Activation::none, Activation::gelu_tanh, Activation::gelu_erf, Activation::silu, Activation::relu}) {

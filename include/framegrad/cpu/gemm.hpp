@@ -3,28 +3,30 @@
 //   C[m,n] (+)= alpha·Σ_k A[m,k]·B[k,n]        then bias and activation (gemm_epilogue.hpp)
 //
 // B is packed into slivers of two vectors' width (gemm_pack.hpp), once for all if C has many blocks of rows, else by each block
-// for itself, k block by k block, so that they never leave its cache. C is cut into blocks, each computed by one thread:
+// for itself, k block by k block, so that they never leave its cache. C is cut into blocks (gemm_plan.hpp), which threads take a few at a time:
 //
-//   for a block of k whose sliver stays near the tiles (gemm_plan says where)
+//   for a block of k whose sliver stays near the tiles, sums staying in the second-level cache
 //     for each sliver, for each few rows of A          a register tile (gemm_tile.hpp, gemm_amx.hpp)
 //
 // float and double, and half and bf16 widened to float while packing, go by FMA; bf16 by pairs where the processor
 // multiplies pairs. A is read where it lies if k is contiguous. Sums that need an epilogue, a conversion or more columns
 // than C has stand in a scratch first: those of the last block of k in one of the first-level cache. A bias alone is what sums begin at.
 //
-// What is next — lines of C, the next sliver, the next product of a batch — is fetched while tiles multiply, a line at a time.
+// What is next — lines of C, the next block of k, the next product of a batch — is fetched while tiles multiply, a line at a time (gemm_ahead.hpp).
 //
 // The order of a sum depends on k and the instruction set alone: equal bits for any number of threads.
 #pragma once
 
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <memory>
 
 #include <framegrad/core/parallel.hpp>
 #include <framegrad/cpu/gemm_amx.hpp>
 #include <framegrad/cpu/gemm_epilogue.hpp>
+#include <framegrad/cpu/gemm_plan.hpp>
 #include <framegrad/cpu/gemm_tile.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cpu {
@@ -53,59 +55,8 @@ void* gemm_scratch(Index bytes) {
   return memory.get();
 }
 
-constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
-constexpr Index round_up(Index a, Index b) { return ceil_div(a, b) * b; }
-
-/// How a product is cut. Lengths in lines and units.
-struct GemmPlan {
-  Isa isa;
-  bool tiles;              // AMX
-  bool a_panels;           // A comes by memory contiguous across its rows
-  int width;               // columns of a sliver
-  Index rows_whole;        // rows come in multiples of it
-  Index units, unit_block; // of k
-  Index row_block, slivers, sliver_block;
-  bool pack_ahead;         // all of B, before the blocks begin
-};
-
-/// For as many threads as share the product.
-template <class T, class U>
-GemmPlan gemm_plan(const Operand<T>& a, const Operand<T>& b, Index workers) {
-  const Index m = a.lines, n = b.lines, k = a.depth;
-  GemmPlan p;
-  p.isa = isa();
-  p.tiles = std::is_same_v<U, Pair> && p.isa == Isa::amx;
-  p.a_panels = kUnitDepth<U> == 1 && a.line_stride == 1 && a.k_stride != 1;
-  const int bytes = p.isa >= Isa::avx512 ? 64 : p.isa == Isa::avx2 ? 32 : 16;
-  p.width = 2 * bytes / int(sizeof(U));
-  p.rows_whole = p.tiles ? 32 : 1;
-  p.units = ceil_div(k, kUnitDepth<U>);
-  const Index whole_units = p.tiles ? 16 : 1;
-  // Tiles keep up with the second-level cache. By FMA a sliver fills the first level's 32 KiB; vectors of 64 bytes take it from the second as fast,
-  // and a longer block saves passes over the sums.
-  const Index most_units = p.tiles ? 576 : bytes == 64 ? 384 : 32768 / (2 * bytes);
-  const Index blocks = ceil_div(p.units, most_units);
-  p.unit_block = round_up(ceil_div(p.units, blocks > 0 ? blocks : 1), whole_units);
-  p.slivers = ceil_div(n, p.width);
-  // Blocks of about 192×384: sums, slivers and rows stay in a second-level cache of 1 MiB. Three times as wide if rows must be brought into panels,
-  // from memory read in short runs: that is done less often. Smaller ones if there are few.
-  const Index row_unit = p.tiles ? 32 : bytes == 64 ? 12 : bytes == 32 ? 6 : 4;
-  const Index wide = (p.a_panels && m > 400 ? 1152 : 384) / p.width;
-  p.sliver_block = p.slivers < wide ? p.slivers : wide;
-  // Rows in one block if they are few. B is packed once for all if more than two blocks of rows meet it, else by each for itself.
-  p.row_block = round_up(m > 400 ? 192 : m, row_unit);
-  const Index wanted = workers > 1 ? 2 * workers : 1;
-  const Index columns = ceil_div(p.slivers, p.sliver_block);
-  if (ceil_div(m, p.row_block) * columns < wanted) {
-    p.row_block = round_up(ceil_div(m, ceil_div(wanted, columns)), row_unit);
-    if (p.row_block < 2 * row_unit) p.row_block = 2 * row_unit;
-  }
-  p.pack_ahead = ceil_div(m, p.row_block) > 2;
-  return p;
-}
-
 template <class T, class U, class Out>
-void gemm_block(const GemmPlan& p, const Operand<T>& a, Operand<T> b, const U* packed, Index row, Index sliver,
+void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, const U* packed, Index row, Index sliver,
                 const accum_t<T>* begin, Out* c, Index ldc, const GemmOptions<Out>& o) {
   using A = accum_t<T>;
   constexpr int D = kUnitDepth<U>;
@@ -119,18 +70,6 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, Operand<T> b, const U* p
   const bool a_in_place = (std::is_same_v<T, U> || D == 2) && a.k_stride == 1 && a.depth % (p.tiles ? 32 : D) == 0 && rows == rows_filled;
   const bool b_by_slivers = !p.pack_ahead && !p.tiles && b.k_stride == 1;  // each is multiplied while in the first-level cache
   const bool plain = std::is_same_v<A, Out> && o.alpha == 1 && !o.bias && o.activation == Activation::none && !o.pre_activation;
-
-  // Of a batch the longer of the next product's operands is fetched while tiles multiply, as much with each sliver; the other while packing.
-  struct {
-    const char* data = nullptr;
-    Index step = 0;
-  } next;
-  if (a_in_place && a.ahead && a.line_stride == a.depth) {
-    next = {reinterpret_cast<const char*>(a.data + a.ahead + row * a.depth), rows * a.depth * Index(sizeof(T)) / slivers};
-  } else if (p.a_panels && b.ahead && b.line_stride == 1 && b.k_stride == b.lines) {
-    next = {reinterpret_cast<const char*>(b.data + b.ahead), b.lines * b.depth * Index(sizeof(T)) / slivers};
-    b.ahead = 0;
-  }
 
   // A group of slivers meets `step` rows before the epilogue takes their sums from a scratch that the first-level cache holds.
   const Index step = p.tiles ? 32 : rows, group = p.tiles ? 2 : 1;
@@ -162,6 +101,7 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, Operand<T> b, const U* p
     else if (!b_by_slivers) dispatch<PackSlivers<T, U>>(b, column, slivers * p.width, u, units_filled, b_packed);
 
     const bool is_last = u + p.unit_block >= p.units;
+    Ahead ahead = what_is_next<T, U>(p, a, b, packed, row, sliver, u, units);
     for (Index i = 0; i < rows_filled; i += step) {
       for (Index j = 0; j < slivers; j += group) {
         const Index count = slivers - j < group ? slivers - j : group, at = j * p.width;
@@ -178,19 +118,15 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, Operand<T> b, const U* p
         if constexpr (std::is_same_v<U, Pair>) {
 #if defined(__x86_64__)
           if (p.tiles) {
-            AmxAhead ahead;
-            if (a_in_place && a.ahead) ahead = amx_next_rows(left.data + i * left.stride + a.ahead * Index(sizeof(T)), left.stride, slivers, j);
-            else if (i + step < rows_filled) ahead = amx_next_rows(left.data + (i + step) * left.stride, left.stride, slivers, j);
-            if (is_last && rows_here == step) ahead.to = reinterpret_cast<const char*>(c + i * ldc + at), ahead.to_stride = ldc * Index(sizeof(Out));
-            amx_strip(count, units_filled, left.data + i * left.stride, left.stride, here, s.from, s.from_stride, s.to, s.to_stride, ahead);
+            ahead.to = is_last && rows_here == step ? reinterpret_cast<const char*>(c + i * ldc + at) : nullptr;
+            ahead.to_stride = ldc * Index(sizeof(Out));
+            amx_strip(count, units_filled, left.data + i * left.stride, left.stride, here, s.from, s.from_stride, s.to, s.to_stride, &ahead);
           } else {
-            dot_block(rows, units, left, here, s);
+            dot_block(rows, units, left, here, s, &ahead);
           }
 #endif
         } else {
-          left.fetched = p.pack_ahead ? reinterpret_cast<const char*>(here + p.width * units) : next.data ? next.data + j * next.step : nullptr;
-          left.fetched_step = (p.pack_ahead ? units * p.width * Index(sizeof(U)) : next.step) / rows;
-          dispatch<FmaBlock<U>>(rows, units, left, here, 2 * columns_here <= p.width, s);
+          dispatch<FmaBlock<U>>(rows, units, left, here, 2 * columns_here <= p.width, s, &ahead);
         }
         if (in_place || !is_last) continue;
         GemmOptions<Out> end = o;
@@ -222,7 +158,8 @@ const U* pack_all(const GemmPlan& p, const Operand<T>& b) {
 
 template <class T, class U, class Out>
 void gemm_in_units(const Operand<T>& a, const Operand<T>& b, Out* c, Index ldc, GemmOptions<Out> o) {
-  const GemmPlan p = gemm_plan<T, U>(a, b, fg::detail::Pool::inside() ? 1 : threads());
+  const Index workers = fg::detail::Pool::inside() ? 1 : threads();
+  const GemmPlan p = gemm_plan<T, U>(a, b, workers);
   const U* packed = p.pack_ahead ? pack_all<T, U>(p, b) : nullptr;
   // Sums begin at the bias where the epilogue then has nothing left to do.
   const accum_t<T>* begin = nullptr;
@@ -239,13 +176,24 @@ void gemm_in_units(const Operand<T>& a, const Operand<T>& b, Out* c, Index ldc, 
     }
   }
   const Index across = ceil_div(p.slivers, p.sliver_block), down = ceil_div(a.lines, p.row_block);
-  const double flop_ns = 2.0 * double(p.row_block * p.sliver_block * p.width) * double(a.depth) / 60;
-  parallel_for(across * down, flop_ns, [&](Range r) {
+  const Index blocks = across * down, shares = workers < blocks ? workers : blocks;
+  // Few at a time, so that all threads end together.
+  const Index at_once = workers > 1 ? ceil_div(blocks, 16 * workers) : blocks;
+  std::atomic<Index> taken{0};
+  const bool strips = p.tiles && a.k_stride == 1 && p.units <= p.unit_block;  // rows are met once: what is next is the next tile's
+  const double flop_ns = 2.0 * double(a.lines) * double(b.lines) * double(a.depth) / 60;
+  parallel_for(shares, flop_ns / double(shares), [&](Range) {
 #if defined(__x86_64__)
     if (p.tiles) amx_begin();
 #endif
-    for (Index i = r.begin; i < r.end; ++i)
-      gemm_block<T, U>(p, a, b, packed, i % down * p.row_block, i / down * p.sliver_block, begin, c, ldc, o);
+    for (Index first; (first = taken.fetch_add(at_once, std::memory_order_relaxed)) < blocks;) {
+      const Index end = first + at_once < blocks ? first + at_once : blocks;
+      for (Index i = first; i < end; ++i) {
+        Operand<T> here = a;
+        if (!here.ahead) here.ahead = (strips ? p.rows_tile : i + 1 < end && (i + 1) % down ? p.row_block : 0) * a.line_stride;
+        gemm_block<T, U>(p, here, b, packed, i % down * p.row_block, i / down * p.sliver_block, begin, c, ldc, o);
+      }
+    }
 #if defined(__x86_64__)
     if (p.tiles) amx_end();
 #endif

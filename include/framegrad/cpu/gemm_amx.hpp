@@ -13,15 +13,6 @@ namespace fg::inline FRAMEGRAD_ABI::cpu {
 
 inline constexpr int kAmxRows = 32, kAmxUnits = 16;
 
-/// What a tile fetches into the caches meanwhile: in each step a line of `rows` rows, `stride` bytes apart, of which the next tile takes the
-/// next; and, to be written, the lines of 32 rows at `to`, of which the next tile takes the neighbours.
-struct AmxAhead {
-  const char* data = nullptr;
-  Index rows = 0, stride = 0;
-  const char* to = nullptr;
-  Index to_stride = 0;
-};
-
 namespace detail {
 
 struct TileConfig {  // LDTILECFG's 64 bytes
@@ -32,7 +23,7 @@ struct TileConfig {  // LDTILECFG's 64 bytes
 static_assert(sizeof(TileConfig) == 64);
 
 [[gnu::target("amx-tile,amx-bf16")]] inline void amx_tile(Index units, const char* a, Index a_stride, const Pair* b, const float* from,
-                                                          Index from_stride, float* c, Index ldc, const AmxAhead& ahead) {
+                                                          Index from_stride, float* c, Index ldc, Ahead* ahead) {
   constexpr Index b_stride = 128;  // bytes of a sliver's row
   if (from) {
     __asm__ volatile(
@@ -44,21 +35,25 @@ static_assert(sizeof(TileConfig) == 64);
   } else {
     __asm__ volatile("tilezero %%tmm0\n\ttilezero %%tmm1\n\ttilezero %%tmm2\n\ttilezero %%tmm3" : : : "memory");
   }
-  const char *a2 = a + 16 * a_stride, *to = ahead.to;
-  const Index more_steps = units / kAmxUnits - 1, to_rows = ahead.to && more_steps > 0 ? (kAmxRows + more_steps - 1) / more_steps : 0;  // in each of them
+  const char* a2 = a + 16 * a_stride;
+  AheadLines next_a{}, next_b{};
+  const char* to = nullptr;
+  Index to_rows = 0, to_stride = 0;  // in each step
+  if (ahead) {
+    next_a = ahead->a.take(), next_b = ahead->b.take();
+    const Index more_steps = units / kAmxUnits - 1;
+    if (ahead->to && more_steps > 0) to = ahead->to, to_stride = ahead->to_stride, to_rows = (kAmxRows + more_steps - 1) / more_steps;
+  }
   __asm__ volatile("tileloadd (%0,%2,1), %%tmm4\n\ttileloadd (%1,%3,1), %%tmm6" : : "r"(a), "r"(b), "r"(a_stride), "r"(b_stride) : "memory");
   for (Index u = kAmxUnits;; u += kAmxUnits) {
-    // What is fetched goes between the tiles' own loads: many lines at once would hold them up.
-    const Index at = (u - kAmxUnits) * Index(sizeof(Pair));
-    if (ahead.rows > 0) __builtin_prefetch(ahead.data + at);
     __asm__ volatile("tileloadd 64(%0,%1,1), %%tmm7\n\ttdpbf16ps %%tmm6, %%tmm4, %%tmm0" : : "r"(b), "r"(b_stride) : "memory");
-    if (ahead.rows > 1) __builtin_prefetch(ahead.data + ahead.stride + at);
+    next_a.fetch();
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm5\n\ttdpbf16ps %%tmm7, %%tmm4, %%tmm1" : : "r"(a2), "r"(a_stride) : "memory");
-    for (Index r = 2; r < ahead.rows; ++r) __builtin_prefetch(ahead.data + r * ahead.stride + at);
     if (u >= units) break;
     a += 64, a2 += 64, b += kAmxUnits * 32;
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm4\n\ttdpbf16ps %%tmm6, %%tmm5, %%tmm2" : : "r"(a), "r"(a_stride) : "memory");
-    for (Index r = 0; r < to_rows; ++r, to += ahead.to_stride) fetch_to_write(to);
+    next_b.fetch();
+    for (Index r = 0; r < to_rows; ++r, to += to_stride) fetch_to_write(to);
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm6\n\ttdpbf16ps %%tmm7, %%tmm5, %%tmm3" : : "r"(b), "r"(b_stride) : "memory");
   }
   __asm__ volatile("tdpbf16ps %%tmm6, %%tmm5, %%tmm2\n\ttdpbf16ps %%tmm7, %%tmm5, %%tmm3" : : : "memory");
@@ -81,15 +76,11 @@ static_assert(sizeof(TileConfig) == 64);
 
 /// c[32, slivers·32] = from + a·b, from nothing if it is null; units a multiple of 16, and not 0. a_stride in bytes.
 [[gnu::target("amx-tile,amx-bf16")]] inline void amx_strip(Index slivers, Index units, const char* a, Index a_stride, const Pair* b,
-                                                           const float* from, Index from_stride, float* c, Index ldc, AmxAhead ahead) {
-  for (Index j = 0; j < slivers; ++j, ahead.data += ahead.rows * ahead.stride, ahead.to += ahead.to ? 64 : 0)
+                                                           const float* from, Index from_stride, float* c, Index ldc, Ahead* ahead) {
+  for (Index j = 0; j < slivers; ++j) {
     detail::amx_tile(units, a, a_stride, b + j * units * 32, from ? from + j * 32 : nullptr, from_stride, c + j * 32, ldc, ahead);
-}
-
-/// The rows at `next` of a block whose rows meet `slivers` slivers, fetched by a strip's tiles from sliver `first` on.
-inline AmxAhead amx_next_rows(const char* next, Index a_stride, Index slivers, Index first) {
-  const Index rows = (kAmxRows + slivers - 1) / slivers;
-  return {next + first * rows * a_stride, rows, a_stride};
+    if (ahead && ahead->to) ahead->to += 64;
+  }
 }
 
 /// c[rows, slivers·32] (+)= a·b between amx_begin and amx_end; rows a multiple of 32.
@@ -97,8 +88,7 @@ inline AmxAhead amx_next_rows(const char* next, Index a_stride, Index slivers, I
                                                            const Pair* b, float* c, Index ldc, bool add) {
   for (Index i = 0; i < rows; i += kAmxRows) {
     float* const to = c + i * ldc;
-    const AmxAhead ahead = i + kAmxRows < rows ? amx_next_rows(a + (i + kAmxRows) * a_stride, a_stride, slivers, 0) : AmxAhead{};
-    amx_strip(slivers, units, a + i * a_stride, a_stride, b, add ? to : nullptr, ldc, to, ldc, ahead);
+    amx_strip(slivers, units, a + i * a_stride, a_stride, b, add ? to : nullptr, ldc, to, ldc, nullptr);
   }
 }
 

@@ -11,6 +11,7 @@
 // transposed in registers.
 #pragma once
 
+#include <framegrad/cpu/gemm_ahead.hpp>
 #include <framegrad/cpu/simd.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cpu {
@@ -23,35 +24,25 @@ template <class U> inline constexpr int kUnitDepth = std::is_same_v<U, Pair> ? 2
 /// Lines of a panel, with vectors of B bytes.
 template <int B> inline constexpr int kPanel = B == 64 ? 12 : B == 32 ? 6 : 4;
 
-/// X[line, k] = data[line·line_stride + k·k_stride], k in [0, depth). `ahead` numbers behind lies an operand that is next, and is
-/// fetched into the caches while this one is read.
+/// X[line, k] = data[line·line_stride + k·k_stride], k in [0, depth). `ahead` numbers behind lies what is next, and is fetched into the caches
+/// while this one is multiplied.
 template <class T>
 struct Operand {
   const T* data;
   Index lines, depth, line_stride, k_stride, ahead = 0;
 };
 
-/// The cache line at p is fetched to be written.
-FRAMEGRAD_INLINE void fetch_to_write(const void* p) {
-#if defined(__x86_64__)
-  __asm__ volatile("prefetchw %0" : : "m"(*static_cast<const char*>(p)));  // the builtin asks for a feature flag, and else fetches to read
-#else
-  __builtin_prefetch(p, 1);
-#endif
-}
-
 /// Memory read in runs shorter than a page is fetched so many rows ahead: the processor doesn't guess those on the next page.
 inline constexpr Index kRowsAhead = 12;
 
 namespace detail {
 
-/// Before lines [line, line + count) of k are read: what is read some rows later, or the same place of the next operand.
+/// Before lines [line, line + count) of k are read: what is read some rows later.
 template <class T>
 FRAMEGRAD_INLINE void fetch_row(const Operand<T>& x, Index line, Index count, Index k, Index rows_ahead) {
   if (x.line_stride != 1) return;
-  const Index at = x.ahead ? k : k + rows_ahead;
-  if (at >= x.depth) return;
-  const char* const p = reinterpret_cast<const char*>(x.data + line + at * x.k_stride + x.ahead);
+  if (k + rows_ahead >= x.depth) return;
+  const char* const p = reinterpret_cast<const char*>(x.data + line + (k + rows_ahead) * x.k_stride);
   for (Index i = 0; i < count * Index(sizeof(T)); i += 64) __builtin_prefetch(p + i, 0, 2);
 }
 
@@ -79,7 +70,6 @@ FRAMEGRAD_INLINE V along_k(const Operand<T>& x, Index line, Index unit) {
   using U = typename V::Scalar;
   constexpr int N = V::lanes, D = kUnitDepth<U>;
   const T* p = x.data + line * x.line_stride + unit * D;
-  if (x.ahead) __builtin_prefetch(p + x.ahead, 0, 2);
   const Index left = x.depth - unit * D;
   if constexpr (D == 1) {
     return Lanes<V>{0, left < N ? int(left) : N}.load(p);

@@ -11,14 +11,11 @@
 
 namespace fg::inline FRAMEGRAD_ABI::cpu {
 
-/// The left operand as a tile reads it: rows `stride` bytes apart, or panels. Meanwhile tiles fetch what is needed next: those of row r from
-/// `fetched` + r·fetched_step on, line by line.
+/// The left operand as a tile reads it: rows `stride` bytes apart, or panels.
 struct LeftRows {
   const char* data;
   Index stride;
   bool panels;
-  const char* fetched = nullptr;
-  Index fetched_step = 0;
 };
 
 /// Where sums begin and where they go. Without `from` they begin at zero; from_stride 0 begins all rows alike.
@@ -42,7 +39,7 @@ FRAMEGRAD_INLINE U unit_at(const char* p) {
 /// The sums in registers are bare vectors: g++ 12 keeps a copy of a struct of them on the stack, and stores it in every step.
 template <class U, int B, int R, int Vectors, bool panels>
 struct FmaTile {
-  FRAMEGRAD_INLINE static void run(Index units, const char* a, Index stride, const char* fetched, const U* b, const Sums<U>& s) {
+  FRAMEGRAD_INLINE static void run(Index units, const char* a, Index stride, const U* b, const Sums<U>& s, Ahead* ahead) {
     using V = Vec<U, B>;
     using N = typename V::Native;
     constexpr int P = kPanel<B>, groups = (R + 3) / 4;
@@ -58,16 +55,20 @@ struct FmaTile {
       row[g] = a + 4 * g * stride;
       __asm__("" : "+r"(row[g]));
     }
-    const Index stride3 = 3 * stride;
+    const Index stride3 = 3 * stride, mask = ahead->every - 1;
     U* to = s.to;
+    const char *next_a = ahead->a.take().data, *next_b = ahead->b.take().data;  // of more than one piece each, only the first
+    if (!next_a) next_a = reinterpret_cast<const char*>(b);
+    if (!next_b) next_b = reinterpret_cast<const char*>(b);
     for (Index u = 0; u < units; ++u, b += 2 * V::lanes) {
       // A line at a time, first of c and then what is needed next: many at once would hold the sums up.
       if (u < R * Vectors) {
         fetch_to_write(to);
         to += u == R - 1 ? V::lanes - (R - 1) * s.to_stride : s.to_stride;
-      } else if (u % 2 == 0) {
-        __builtin_prefetch(fetched, 0, 2);
-        fetched += 64;
+      }
+      if ((u & mask) == mask) {
+        __builtin_prefetch(next_a, 0, 2), __builtin_prefetch(next_b, 0, 2);
+        next_a += 64, next_b += 64;
       }
       N right[Vectors];
 #pragma GCC unroll 2
@@ -96,20 +97,19 @@ struct FmaTile {
 /// Tile<R> over all rows: what R doesn't divide goes in tiles of Rest rows and then of two and one.
 /// P: rows of a panel.
 template <int R, int Rest, int P, bool panels, template <int, bool> class Tile, class U, class A>
-FRAMEGRAD_INLINE void each_tile(Index rows, Index units, const LeftRows& a, const U* b, const Sums<A>& s) {
+FRAMEGRAD_INLINE void each_tile(Index rows, Index units, const LeftRows& a, const U* b, const Sums<A>& s, Ahead* ahead) {
   const auto a_at = [&](Index i) FRAMEGRAD_LAMBDA {
     return a.data + (panels ? (i / P * P * (units + 1) + i % P) * Index(sizeof(U)) : i * a.stride);
   };
-  const auto fetched_at = [&](Index i) FRAMEGRAD_LAMBDA { return a.fetched ? a.fetched + i * a.fetched_step : reinterpret_cast<const char*>(b); };
   const auto sums_at = [&](Index i) FRAMEGRAD_LAMBDA {
     return Sums<A>{s.from ? s.from + i * s.from_stride : nullptr, s.from_stride, s.to + i * s.to_stride, s.to_stride};
   };
   Index i = 0;
-  for (; i + R <= rows; i += R) Tile<R, panels>::run(units, a_at(i), a.stride, fetched_at(i), b, sums_at(i));
-  for (; i + Rest <= rows; i += Rest) Tile<Rest, panels>::run(units, a_at(i), a.stride, fetched_at(i), b, sums_at(i));
+  for (; i + R <= rows; i += R) Tile<R, panels>::run(units, a_at(i), a.stride, b, sums_at(i), ahead);
+  for (; i + Rest <= rows; i += Rest) Tile<Rest, panels>::run(units, a_at(i), a.stride, b, sums_at(i), ahead);
   if constexpr (Rest > 2)
-    for (; i + 2 <= rows; i += 2) Tile<2, panels>::run(units, a_at(i), a.stride, fetched_at(i), b, sums_at(i));
-  for (; i < rows; ++i) Tile<1, panels>::run(units, a_at(i), a.stride, fetched_at(i), b, sums_at(i));
+    for (; i + 2 <= rows; i += 2) Tile<2, panels>::run(units, a_at(i), a.stride, b, sums_at(i), ahead);
+  for (; i < rows; ++i) Tile<1, panels>::run(units, a_at(i), a.stride, b, sums_at(i), ahead);
 }
 
 }  // namespace detail
@@ -119,17 +119,17 @@ FRAMEGRAD_INLINE void each_tile(Index rows, Index units, const LeftRows& a, cons
 template <class U>
 struct FmaBlock {
   template <int B>
-  FRAMEGRAD_INLINE static void run(Index rows, Index units, const LeftRows& a, const U* b, bool narrow, const Sums<U>& s) {
-    if (narrow) of<B, 1>(rows, units, a, b, s);
-    else of<B, 2>(rows, units, a, b, s);
+  FRAMEGRAD_INLINE static void run(Index rows, Index units, const LeftRows& a, const U* b, bool narrow, const Sums<U>& s, Ahead* ahead) {
+    if (narrow) of<B, 1>(rows, units, a, b, s, ahead);
+    else of<B, 2>(rows, units, a, b, s, ahead);
   }
 
  private:
   template <int B, int Vectors>
-  FRAMEGRAD_INLINE static void of(Index rows, Index units, const LeftRows& a, const U* b, const Sums<U>& s) {
+  FRAMEGRAD_INLINE static void of(Index rows, Index units, const LeftRows& a, const U* b, const Sums<U>& s, Ahead* ahead) {
     constexpr int R = kPanel<B>, Rest = B == 64 ? 4 : 2;
-    if (a.panels) detail::each_tile<R, Rest, R, true, Of<B, Vectors>::template Tile>(rows, units, a, b, s);
-    else detail::each_tile<R, Rest, R, false, Of<B, Vectors>::template Tile>(rows, units, a, b, s);
+    if (a.panels) detail::each_tile<R, Rest, R, true, Of<B, Vectors>::template Tile>(rows, units, a, b, s, ahead);
+    else detail::each_tile<R, Rest, R, false, Of<B, Vectors>::template Tile>(rows, units, a, b, s, ahead);
   }
   template <int B, int Vectors>
   struct Of {
@@ -143,7 +143,7 @@ namespace detail {
 template <int R, bool>
 struct DotTile {
   [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]]
-  static void run(Index units, const char* a, Index stride, const char*, const Pair* b, const Sums<float>& s) {
+  static void run(Index units, const char* a, Index stride, const Pair* b, const Sums<float>& s, Ahead* ahead) {
     using V = Vec<float, 64>;
     using P = Vec<Pair, 64>;
     constexpr int N = V::lanes;
@@ -153,7 +153,10 @@ struct DotTile {
       sum[r][0] = s.from ? load_all<V>(s.from + r * s.from_stride) : V(0);
       sum[r][1] = s.from ? load_all<V>(s.from + r * s.from_stride + N) : V(0);
     }
+    AheadLines next_a = ahead->a.take(), next_b = ahead->b.take();
+    const Index mask = ahead->every - 1;
     for (Index u = 0; u < units; ++u, b += 2 * N, a += sizeof(Pair)) {
+      if ((u & mask) == mask) next_a.fetch(), next_b.fetch();
       const P b0 = load_all<P>(b), b1 = load_all<P>(b + N);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
@@ -173,8 +176,8 @@ struct DotTile {
 }  // namespace detail
 
 /// The same over pairs, by AVX512-BF16's dot product; a by rows.
-inline void dot_block(Index rows, Index units, const LeftRows& a, const Pair* b, const Sums<float>& s) {
-  detail::each_tile<12, 4, 12, false, detail::DotTile>(rows, units, a, b, s);
+inline void dot_block(Index rows, Index units, const LeftRows& a, const Pair* b, const Sums<float>& s, Ahead* ahead) {
+  detail::each_tile<12, 4, 12, false, detail::DotTile>(rows, units, a, b, s, ahead);
 }
 #endif
 

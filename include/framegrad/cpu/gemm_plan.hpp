@@ -1,0 +1,105 @@
+// How gemm cuts a product: the lengths of its blocks, and what is fetched while each is multiplied.
+#pragma once
+
+#include <algorithm>
+
+#include <framegrad/cpu/features.hpp>
+#include <framegrad/cpu/gemm_pack.hpp>
+
+namespace fg::inline FRAMEGRAD_ABI::cpu::detail {
+
+constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+constexpr Index round_up(Index a, Index b) { return ceil_div(a, b) * b; }
+
+/// How a product is cut. Lengths in lines and units.
+struct GemmPlan {
+  Isa isa;
+  bool tiles;              // AMX
+  bool a_panels;           // A comes by memory contiguous across its rows
+  int width;               // columns of a sliver
+  Index rows_whole;        // rows come in multiples of it
+  Index rows_tile;         // of a register tile
+  Index units, unit_block; // of k
+  Index row_block, slivers, sliver_block;
+  bool pack_ahead;         // all of B, before the blocks begin
+};
+
+/// For as many threads as share the product.
+template <class T, class U>
+GemmPlan gemm_plan(const Operand<T>& a, const Operand<T>& b, Index workers) {
+  const Index m = a.lines, n = b.lines, k = a.depth;
+  GemmPlan p;
+  p.isa = isa();
+  p.tiles = std::is_same_v<U, Pair> && p.isa == Isa::amx;
+  p.a_panels = kUnitDepth<U> == 1 && a.line_stride == 1 && a.k_stride != 1;
+  const int bytes = p.isa >= Isa::avx512 ? 64 : p.isa == Isa::avx2 ? 32 : 16;
+  p.width = 2 * bytes / int(sizeof(U));
+  p.rows_whole = p.tiles ? 32 : 1;
+  p.units = ceil_div(k, kUnitDepth<U>);
+  const Index whole_units = p.tiles ? 16 : 1;
+  p.slivers = ceil_div(n, p.width);
+  p.rows_tile = p.tiles ? 32 : bytes == 64 ? 12 : bytes == 32 ? 6 : 4;
+  // Blocks whose sums, slivers and rows stay in a second-level cache of 1 MiB, the next ones' beside them; wider where rows must be packed, which
+  // is then done less often. Numbers of eight bytes take half of each side.
+  const Index narrow = sizeof(accum_t<T>) == 8 ? 2 : 1;
+  const bool deep = p.tiles && p.units > 576;
+  const Index wide = (p.a_panels && m > 400 ? 1152 : deep ? 576 : 384) / narrow / p.width;
+  p.sliver_block = p.slivers < wide ? p.slivers : wide;
+  // Rows in one block if they are few. B is packed once for all if more than two blocks of rows meet it, else by each for itself.
+  p.row_block = round_up(m > 400 ? 192 / narrow : m, p.rows_tile);
+  const Index wanted = workers > 1 ? 2 * workers : 1;
+  const Index columns = ceil_div(p.slivers, p.sliver_block);
+  if (ceil_div(m, p.row_block) * columns < wanted) {
+    p.row_block = round_up(ceil_div(m, ceil_div(wanted, columns)), p.rows_tile);
+    if (p.row_block < 2 * p.rows_tile) p.row_block = 2 * p.rows_tile;
+  }
+  p.pack_ahead = ceil_div(m, p.row_block) > 2;
+  // A sum of at most 576 units is one block for tiles. Else a sliver and the rows of a tile share the first level's 48 KiB, and sums wait in the
+  // second. By FMA a sliver takes half of the first level where sums can wait in C, and else saves passes over them.
+  const Index most_units = p.tiles ? (deep && p.pack_ahead ? 144 : 576) : bytes < 64 ? 32768 / (2 * bytes) : std::is_same_v<U, Pair> || !p.pack_ahead ? 384 : 192;
+  const Index blocks = ceil_div(p.units, most_units);
+  p.unit_block = blocks > 1 ? round_up(ceil_div(p.units, blocks), 16) : round_up(p.units, whole_units);
+  return p;
+}
+
+/// Lines [line, line + lines) of x, `depth` numbers from k on, as they lie in memory.
+template <class T>
+AheadRows rows_of(const Operand<T>& x, Index line, Index lines, Index k, Index depth) {
+  depth = x.depth - k < depth ? x.depth - k : depth;
+  const char* const data = reinterpret_cast<const char*>(x.data + line * x.line_stride + k * x.k_stride);
+  constexpr Index size = sizeof(T);
+  const bool along_k = x.k_stride == 1;
+  AheadRows r;
+  r.data = data;
+  r.rows = along_k ? lines : x.line_stride == 1 ? depth : 0;  // scattered numbers are left alone
+  r.bytes = (along_k ? depth : lines) * size;
+  r.stride = (along_k ? x.line_stride : x.k_stride) * size;
+  if (r.stride == r.bytes) r.bytes *= r.rows, r.rows = 1;
+  return r;
+}
+
+/// What the block at (row, sliver) fetches while it multiplies units [u, u + units): its own next ones, or, with the last, what lies `ahead`.
+template <class T, class U>
+Ahead what_is_next(const GemmPlan& p, Operand<T> a, Operand<T> b, const U* packed, Index row, Index sliver, Index u, Index units) {
+  constexpr int D = kUnitDepth<U>;
+  const Index rows = a.lines - row < p.row_block ? a.lines - row : p.row_block;
+  const Index slivers = p.slivers - sliver < p.sliver_block ? p.slivers - sliver : p.sliver_block, column = sliver * p.width;
+  const bool is_last = u + units >= p.units;
+  const Index next = is_last ? 0 : u + units, next_units = p.units - next < p.unit_block ? p.units - next : p.unit_block;
+  if (is_last) a.data += a.ahead, b.data += b.ahead;
+  Ahead ahead;
+  if (!is_last || a.ahead) ahead.a = rows_of(a, row, rows, next * D, next_units * D);
+  if (p.pack_ahead && !is_last) {
+    const Index filled = p.tiles ? round_up(next_units, 16) : next_units;
+    ahead.b.data = reinterpret_cast<const char*>(packed + next * p.slivers * p.width + column * filled);
+    ahead.b.rows = 1, ahead.b.bytes = slivers * p.width * filled * Index(sizeof(U));
+  } else if (!is_last || b.ahead) {
+    ahead.b = rows_of(b, column, b.lines - column < slivers * p.width ? b.lines - column : slivers * p.width, next * D, next_units * D);
+  }
+  const Index tiles = ceil_div(rows, p.rows_tile) * slivers;
+  ahead.every = p.tiles || tiles * (units / 16) >= std::max(ahead.a.lines(), ahead.b.lines()) ? 16 : 8;
+  ahead.spread(tiles, p.tiles ? round_up(units, 16) : units);
+  return ahead;
+}
+
+}  // namespace fg::inline FRAMEGRAD_ABI::cpu::detail
