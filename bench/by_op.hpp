@@ -53,14 +53,14 @@ PerOp by_op(const std::vector<Interval>& intervals, F&& f) {
   return sums;
 }
 
-constexpr int kTries = 3;
+/// Runs, after one that fills the allocator's pool: three, or one if that took long.
+inline int tries_after_warming(const Work& work) { return timed(work) > 3 ? 1 : 3; }
 
 /// Milliseconds of each op, the fewest of some runs.
 inline PerOp op_times(const Work& work, int threads, std::map<Op, int>& calls) {
   fg::set_threads(threads);
-  timed(work);
   PerOp fewest;
-  for (int i = 0; i < kTries; ++i) {
+  for (int i = tries_after_warming(work); i > 0; --i) {
     const auto intervals = intervals_of(work);
     calls.clear();
     for (const auto& each : intervals) ++calls[each.op];
@@ -96,9 +96,8 @@ inline PerOp dealt_out(const Work& work, int threads) {
                       r.processor = processor_ms() - r.processor, r.took = now_ms() - r.begin, r.longest = *std::max_element(busy.begin(), busy.end());
                       regions.push_back(r);
                     }});
-  timed(work);
   PerOp factors;
-  for (int i = 0; i < kTries; ++i) {
+  for (int i = tries_after_warming(work); i > 0; --i) {
     regions.clear();
     const auto intervals = intervals_of(work);
     const auto with = [&](double Region::*ranges) {  // outside of ranges by the clock, where others may be let in between; inside by processor time
