@@ -56,7 +56,7 @@ struct AheadRows {
 /// All that the tiles of a block fetch. They count steps in units.
 struct Ahead {
   AheadRows a, b;
-  Index every = 8;           // units from step to step, a power of two
+  Index every = 16;          // units from step to step, a power of two
   const char* to = nullptr;  // lines of the result that an AMX tile's sums go to, to be written
   Index to_stride = 0;
 

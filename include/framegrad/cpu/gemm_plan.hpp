@@ -54,9 +54,12 @@ GemmPlan gemm_plan(const Operand<T>& a, const Operand<T>& b, Index workers) {
     if (p.row_block < 2 * p.rows_tile) p.row_block = 2 * p.rows_tile;
   }
   p.pack_ahead = ceil_div(m, p.row_block) > 2;
-  // A sum of at most 576 units is one block for tiles. Else a sliver and the rows of a tile share the first level's 48 KiB, and sums wait in the
-  // second. By FMA a sliver takes half of the first level where sums can wait in C, and else saves passes over them.
-  const Index most_units = p.tiles ? (deep && p.pack_ahead ? 144 : 576) : bytes < 64 ? 32768 / (2 * bytes) : std::is_same_v<U, Pair> || !p.pack_ahead ? 384 : 192;
+  // A sum of at most 576 units is one block for tiles: its sums never leave them. Else a sliver and a tile's rows share the first level's 48 KiB,
+  // and sums wait in the second. By FMA a sliver takes half of the first level; twice that where each block packs its own, to read longer runs, and
+  // where sums of pairs wait in a scratch, to pass over it less often.
+  const Index most_units = p.tiles ? (deep && p.pack_ahead ? 144 : 576)
+                           : bytes < 64 ? 32768 / (2 * bytes)
+                                        : (std::is_same_v<U, Pair> || !p.pack_ahead ? 384 : 192);
   const Index blocks = ceil_div(p.units, most_units);
   p.unit_block = blocks > 1 ? round_up(ceil_div(p.units, blocks), 16) : round_up(p.units, whole_units);
   return p;
@@ -97,7 +100,8 @@ Ahead what_is_next(const GemmPlan& p, Operand<T> a, Operand<T> b, const U* packe
     ahead.b = rows_of(b, column, b.lines - column < slivers * p.width ? b.lines - column : slivers * p.width, next * D, next_units * D);
   }
   const Index tiles = ceil_div(rows, p.rows_tile) * slivers;
-  ahead.every = p.tiles || tiles * (units / 16) >= std::max(ahead.a.lines(), ahead.b.lines()) ? 16 : 8;
+  const Index lines = std::max(ahead.a.lines(), ahead.b.lines());
+  while (!p.tiles && ahead.every > 2 && tiles * (units / ahead.every) < lines) ahead.every /= 2;
   ahead.spread(tiles, p.tiles ? round_up(units, 16) : units);
   return ahead;
 }
