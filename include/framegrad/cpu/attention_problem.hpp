@@ -96,10 +96,10 @@ struct BackwardProblem : Problem<T> {
   double bias_item_ns() const { return this->product_ns(2) * double(this->sequences()) / double(bias_items()); }
 };
 
-template <class T> T* row(const AttentionView<T>& view, const Sequence& s, Index position) {
+template <class T> FRAMEGRAD_INLINE T* row(const AttentionView<T>& view, const Sequence& s, Index position) {
   return view.data + s.outer * view.outer + s.inner * view.inner + s.head * view.head + position * view.row;
 }
-template <class M> Index offset(const M& m, const Sequence& s, Index query, Index key) {
+template <class M> FRAMEGRAD_INLINE Index offset(const M& m, const Sequence& s, Index query, Index key) {
   return s.outer * m.outer + s.inner * m.inner + s.head * m.head + query * m.query + key * m.key;
 }
 
