@@ -91,6 +91,28 @@ struct TiledConv2dCase {  // what a GPU's tiles and the sharing of work begin at
   static double terms(const Shapes& s) { return conv_terms(s); }
 };
 
+struct WindowedConv2dCase {  // windows of 2x2 targets in fewer products: cpu/conv_winograd.hpp
+  static constexpr std::string_view name = "conv2d_windows";
+  static ConvOptions<2> options() { return {.padding = {Sides{1, 2}, Sides{0, 1}}}; }
+  template <class T>
+  static auto run(Tensor<T, 4> x, Tensor<T, 4> w, std::optional<Tensor<T, 1>> b) { return conv2d(x, w, b, options()); }
+  static inline const Cases correct = {{{1, 16, 8, 10}, {16, 16, 3, 3}, {16}},            // the last windows jut out
+                                       {{2, 18, 7, 10}, {33, 18, 3, 3}, kAbsent},         // a cell and a sliver and more
+                                       {{1, 49, 8, 9}, {17, 49, 3, 3}, {17}}};
+  static inline const Cases threads = {{{2, 33, 30, 41}, {20, 33, 3, 3}, {20}}};
+  static double terms(const Shapes& s) { return conv_terms(s); }
+};
+
+struct WindowedConv3dCase {  // planes that share transformed cells, and the first of which some taps miss
+  static constexpr std::string_view name = "conv3d_windows";
+  static ConvOptions<3> options() { return {.stride = {2, 1, 1}, .padding = {Sides{3, 0}, 1, 1}, .dilation = {2, 1, 1}}; }
+  template <class T>
+  static auto run(Tensor<T, 5> x, Tensor<T, 5> w) { return conv3d(x, w, std::nullopt, options()); }
+  static inline const Cases correct = {{{1, 16, 5, 8, 8}, {17, 16, 3, 3, 3}}};
+  static inline const Cases threads = {{{1, 17, 5, 20, 33}, {16, 17, 3, 3, 3}}};
+  static double terms(const Shapes& s) { return conv_terms(s); }
+};
+
 struct PointwiseConv3dCase {  // a product of matrices
   static constexpr std::string_view name = "conv3d_pointwise";
   template <class T>

@@ -15,17 +15,10 @@
 #include <framegrad/cpu/conv_lattice.hpp>
 #include <framegrad/cpu/conv_pairs.hpp>
 #include <framegrad/cpu/conv_tile.hpp>
+#include <framegrad/cpu/conv_winograd.hpp>
 #include <framegrad/cpu/gemm.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cpu {
-
-/// W(output, depth, tap) = data[output·output_step + depth·depth_step + tap_offset[tap]]; `depth` channels are summed over.
-template <class T>
-struct ConvMatrix {
-  T* data;
-  Index outputs, output_step, depth, depth_step;
-  std::vector<Index> tap_offset;
-};
 
 namespace detail {
 
@@ -90,7 +83,7 @@ struct ConvTask {
   Range slivers;
   const Index *start, *target;
   Index tiles, first;
-  const UnitSum<U>* bias;
+  ConvEpilogue<UnitSum<U>, T> epilogue;
   T* y;
   Index outputs, pitch;
   UnitSum<U>* sums;  // [tiles][Rows][width]
@@ -127,7 +120,7 @@ struct ConvFma {
           else ConvTile<A, B, R, 2, kCellUnits, 1>::run(steps, from, weights, sums, t.width, add);
         },
         [&](Index i, Index o, Index live, const A* sums) FRAMEGRAD_LAMBDA {
-          ConvStore<>::run<B>(R, live, sums, t.width, t.bias ? t.bias + o : nullptr, t.target + (t.start[i] - t.first), t.y + o, t.pitch);
+          ConvStore<>::run<B>(R, o, live, sums, t.width, t.epilogue, t.target + (t.start[i] - t.first), t.y, t.pitch);
         });
   }
 };
@@ -142,13 +135,14 @@ inline void run_conv_pairs(const ConvTask<bf16, Pair>& t, bool tiles) {
         multiply_pairs(tiles, steps, from, next, weights, sums, add);
       },
       [&](Index i, Index o, Index live, const float* sums) {
-        run64<ConvStore<true>>(kPairRows, live, sums, t.width, t.bias ? t.bias + o : nullptr, t.target + (t.start[i] - t.first), t.y + o, t.pitch);
+        run64<ConvStore<true>>(kPairRows, o, live, sums, t.width, t.epilogue, t.target + (t.start[i] - t.first), t.y, t.pitch);
       });
 }
 #endif
 
 template <class T, class U>
-void convolve_in_units(const ConvGrid& whole, const T* source, Index source_pitch, const ConvMatrix<const T>& matrix, const UnitSum<U>* bias, T* target, Index target_pitch) {
+void convolve_in_units(const ConvGrid& whole, const T* source, Index source_pitch, const ConvMatrix<const T>& matrix,
+                       const ConvEpilogue<UnitSum<U>, T>& epilogue, T* target, Index target_pitch) {
   constexpr bool pairs = std::is_same_v<U, Pair>;
   const Index depth = matrix.depth, blocks = ceil_div(depth, kCellChannels<U>), width = sliver_width<U>(), slivers = ceil_div(matrix.outputs, width);
   const Index depth_taps = Index(whole.axis[0].tap.size()), plane_taps = depth_taps ? whole.taps() / depth_taps : 0, depth_steps = blocks * plane_taps;
@@ -204,7 +198,7 @@ void convolve_in_units(const ConvGrid& whole, const T* source, Index source_pitc
                                   row.data(),
                                   n,
                                   first,
-                                  bias,
+                                  epilogue,
                                   target,
                                   matrix.outputs,
                                   target_pitch,
@@ -227,13 +221,17 @@ bool conv_by_pairs(Index channels) { return std::is_same_v<T, bf16> && isa() >= 
 
 }  // namespace detail
 
-/// target rows ← bias + Σ taps, for one group. `source` and `target` point at the group's first channel; pitches are whole rows.
+/// target rows ← epilogue(Σ taps), for one group. `source` and `target` point at the group's first channel; pitches are whole rows.
 template <class T>
-void convolve(const ConvGrid& grid, const T* source, Index source_pitch, const ConvMatrix<const T>& w, const accum_t<T>* bias, T* target, Index target_pitch) {
+void convolve(const ConvGrid& grid, const T* source, Index source_pitch, const ConvMatrix<const T>& w, const ConvEpilogue<accum_t<T>, T>& epilogue, T* target,
+              Index target_pitch) {
   if constexpr (std::is_same_v<T, bf16>) {
-    if (detail::conv_by_pairs<T>(w.depth)) return detail::convolve_in_units<T, Pair>(grid, source, source_pitch, w, bias, target, target_pitch);
+    if (detail::conv_by_pairs<T>(w.depth)) return detail::convolve_in_units<T, Pair>(grid, source, source_pitch, w, epilogue, target, target_pitch);
   }
-  detail::convolve_in_units<T, accum_t<T>>(grid, source, source_pitch, w, bias, target, target_pitch);
+  if constexpr (std::is_same_v<accum_t<T>, float>) {
+    if (detail::winograd_fits(grid, w.depth, w.outputs)) return detail::convolve_winograd(grid, source, source_pitch, w, epilogue, target, target_pitch);
+  }
+  detail::convolve_in_units<T, accum_t<T>>(grid, source, source_pitch, w, epilogue, target, target_pitch);
 }
 
 }  // namespace fg::inline FRAMEGRAD_ABI::cpu

@@ -7,6 +7,8 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
+#include <vector>
 
 #include <framegrad/core/storage.hpp>
 #include <framegrad/cpu/dispatch.hpp>
@@ -39,6 +41,14 @@ class ConvBuffer {
 
  private:
   std::unique_ptr<Storage> storage_;
+};
+
+/// W(output, depth, tap) = data[output·output_step + depth·depth_step + tap_offset[tap]]; `depth` channels are summed over.
+template <class T>
+struct ConvMatrix {
+  T* data;
+  Index outputs, output_step, depth, depth_step;
+  std::vector<Index> tap_offset;
 };
 
 /// A part of a sum: where it begins in the left operand, and how many units it has. Of the right operand it has a cell's, whatever is used.
@@ -110,18 +120,36 @@ struct ConvCopy {
   }
 };
 
-/// Rows of sums to the rows that `target` names, if it names one.
+/// What becomes of a sum: max(sum + bias + added, lowest), the lowest of all numbers if there is none. Rows of `added` lie as the target's.
+template <class A, class T>
+struct ConvEpilogue {
+  const A* bias = nullptr;  // [outputs]
+  const T* added = nullptr;
+  A lowest = -std::numeric_limits<A>::infinity();
+
+  /// Of a row that begins at y[row], at output o.
+  template <class V>
+  FRAMEGRAD_INLINE V of(const Lanes<V>& l, const V& x, Index o, Index row) const {
+    V sum = x;
+    if (bias) sum += l.load(bias + o);
+    if (added) sum += l.load(added + row + o);
+    return max(V(lowest), sum);  // in this order a NaN stays one
+  }
+};
+
+/// Outputs [o, o + outputs) of rows of sums to the rows that `target` names, if it names one.
 template <bool by_instruction = false>
 struct ConvStore {
   template <int B, class A, class T>
-  FRAMEGRAD_INLINE static void run(Index rows, Index outputs, const A* sums, Index stride, const A* bias, const Index* target, T* y, Index pitch) {
+  FRAMEGRAD_INLINE static void run(Index rows, Index o, Index outputs, const A* sums, Index stride, const ConvEpilogue<A, T>& epilogue, const Index* target, T* y,
+                                   Index pitch) {
     using V = Vec<A, B>;
     for (Index i = 0; i < rows; ++i) {
       if (target[i] < 0) continue;
-      T* const to = y + target[i] * pitch;
+      T* const to = y + target[i] * pitch + o;
       const A* const from = sums + i * stride;
       each<V>(outputs, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
-        const V s = bias ? l.load(from) + l.load(bias) : l.load(from);
+        const V s = epilogue.of(l, l.load(from), o, target[i] * pitch);
         if constexpr (by_instruction) detail::store_by_instruction(l, to, s);
         else l.store(to, s);
       });

@@ -65,7 +65,7 @@ struct Conv {
     const std::vector<A> bias = in.b ? widened_bias(*in.b) : std::vector<A>{};
     for (Index g = 0; g < a.groups; ++g)
       cpu::convolve<T>(grid, in.x.data() + g * Cg, C, {in.w.data() + g * Og * in.w.stride(0), Og, in.w.stride(0), Cg, in.w.stride(1), tap_offsets(grid, in.w)},
-                       in.b ? bias.data() + g * Og : nullptr, out.y.data() + g * Og, O);
+                       {in.b ? bias.data() + g * Og : nullptr}, out.y.data() + g * Og, O);
   }
 
   static void backward(Cpu, const Attrs& a, const Saved& saved, const Out& g, In& d) {
@@ -173,7 +173,7 @@ struct Conv {
           const cpu::ConvGrid grid{dx.size(0), {axis(0, rd), axis(1, rh), axis(2, rw)}};
           if (grid.positions() == 0) continue;
           for (Index g = 0; g < a.groups; ++g)
-            cpu::convolve<T>(grid, dy.data() + g * Og, O, {w.data() + g * Og * w.stride(0), Cg, w.stride(1), Og, w.stride(0), tap_offsets(grid, w)}, nullptr, dx.data() + g * Cg, C);
+            cpu::convolve<T>(grid, dy.data() + g * Og, O, {w.data() + g * Og * w.stride(0), Cg, w.stride(1), Og, w.stride(0), tap_offsets(grid, w)}, {}, dx.data() + g * Cg, C);
         }
   }
 
