@@ -12,8 +12,6 @@
 
 namespace fg::inline FRAMEGRAD_ABI::cpu::attention {
 
-enum class Seen : std::uint8_t { none, some, all };
-
 /// By the mask alone; `some` too where its keys don't lie side by side.
 struct SeenIn {
   template <int B>
@@ -88,8 +86,6 @@ struct PackAdded {
   template <int B, class T, class A>
   FRAMEGRAD_INLINE static void run(const Problem<T>& p, const Sequence& s, const Block& b, Panels<A> to) {
     using Tl = Tiling<A, B>;
-    using V = typename Tl::V;
-    constexpr int L = Tl::L;
     const Index padded = round_up(b.queries, Tl::kPad);
     if (!AddedSource<T>::serves(p)) {
       for (Index k = 0; k < b.keys; ++k)
@@ -97,21 +93,7 @@ struct PackAdded {
       return each_added(p, s, b, [&](Index q, Index k, A x) FRAMEGRAD_LAMBDA { *to.template at<Tl>(k, q) = x; });
     }
     const AddedSource<T> from(p, s, b);
-    from.template with_load<V>([&](auto load) FRAMEGRAD_LAMBDA {
-      for (Index i = 0; i < padded; i += L) {
-        each<V>(b.keys, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
-          V x[L];
-#pragma GCC unroll 16
-          for (int r = 0; r < L; ++r) x[r] = i + r < b.queries ? load(i + r, l) : V(0);
-          detail::transpose(x);
-          A* column = to.template at<Tl>(l.index, i);
-#pragma GCC unroll 16
-          for (int r = 0; r < L; ++r) {
-            if (r < l.count) detail::store_all(column + r * Tl::W, x[r]);
-          }
-        });
-      }
-    });
+    from.template with_load<typename Tl::V>([&](auto load) FRAMEGRAD_LAMBDA { pack_across<Tl>(b.queries, b.keys, padded, load, to); });
   }
 };
 
@@ -164,9 +146,7 @@ struct PackPairs {
     if (mask) {
       detail::Native<std::uint8_t, 32>::type bytes;
       __builtin_memcpy(&bytes, mask, sizeof bytes);
-      Halves wide;
-      __asm__("vpmovzxbw %1, %0" : "=v"(wide) : "vm"(bytes));
-      x = wide == 0 ? Halves{} + std::uint16_t(0xff80) : x;  // −∞
+      x = __builtin_convertvector(bytes, Halves) == 0 ? Halves{} + std::uint16_t(0xff80) : x;  // −∞
     }
     return Vec<Pair, 64>::of((Vec<Pair, 64>::Native)x);
   }

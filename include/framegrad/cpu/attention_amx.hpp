@@ -186,7 +186,7 @@ struct ForwardAmx {
         const Seen shown = seen_in<B>(p, s, block);
         if (shown == Seen::none) continue;
         const auto left = [](const bf16* x) FRAMEGRAD_LAMBDA { return reinterpret_cast<const char*>(x); };
-        const bool adds = p.bias.data || shown != Seen::all;
+        const bool adds = p.adds(shown);
         if (adds) call<PackPairs, B>(static_cast<const Problem<bf16>&>(p), s, block, padded, added);
         for (Index q = 0; q < padded; q += W) {  // a panel's scores stay in the first-level cache
           float* const out = ot.at<Tl>(0, q);

@@ -156,7 +156,7 @@ class AmxBlocks {
   FRAMEGRAD_INLINE Seen seen(Index sequence, Index q0) const { return seen_in<B>(p_, p_.sequence(sequence), Block{q0, p_.query_count(q0, kQueries), b_.k0, b_.keys}); }
 
   FRAMEGRAD_INLINE void meet(Index sequence, Seen shown) {
-    const bool adds = p_.bias.data || shown != Seen::all;
+    const bool adds = p_.adds(shown);
     const float c = float(p_.shape.scale) * float(kLog2E);
     for (Index i = 0; i < tiled_queries_; i += kStrip) {
       for (Index j = 0; j < tiled_keys_; j += kPiece) {

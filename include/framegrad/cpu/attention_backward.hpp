@@ -108,7 +108,7 @@ class FmaBlocks {
     const Index keys = round_up(b.keys, Tl::R);
     multiply<Tl, Left::plain>(keys, padded_, D_, k_, qt_, prob_, Start::zero);
     multiply<Tl, Left::plain>(keys, padded_, D_, v_, gt_, ds, Start::zero);
-    const bool adds = p_.bias.data || shown != Seen::all;
+    const bool adds = p_.adds(shown);
     if (adds) call<PackAdded, B>(static_cast<const Problem<T>&>(p_), p_.sequence(sequence), b, added_);
     call<Probabilities, B>(b.keys, padded_, lse_, delta_, prob_, ds, adds ? added_ : P{nullptr, 0});
   }

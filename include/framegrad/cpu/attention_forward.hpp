@@ -109,7 +109,7 @@ struct Forward {
           packed = seen <= kKeys ? item / blocks : -1;
         }
         multiply<Tl, Left::plain>(padded_keys, padded, D, kp, qt, scores, Start::zero);
-        const bool adds = p.bias.data || shown != Seen::all;
+        const bool adds = p.adds(shown);
         if (adds) call<PackAdded, B>(static_cast<const Problem<T>&>(p), s, block, added);
         call<Softmax, B>(nk, padded, running, scores, adds ? added : P{nullptr, 0});
         multiply<Tl, Left::transposed>(padded, D, nk, scores, vp, o, begun ? Start::scaled : Start::zero, running.scale);

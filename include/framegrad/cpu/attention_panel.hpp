@@ -20,8 +20,6 @@
 
 namespace fg::inline FRAMEGRAD_ABI::cpu::attention {
 
-constexpr Index round_up(Index n, Index step) { return (n + step - 1) / step * step; }
-
 /// The register tile: R rows by N vectors are accumulated at a time, 16 of 32 registers with AVX-512, 12 of 16 with AVX2.
 template <class A_, int B>
 struct Tiling {
@@ -109,26 +107,32 @@ struct Pack {
   }
 };
 
-/// `rows` rows of `cols` numbers → panels with a row for each of the cols, times `factor`; columns from `rows` to `padded` are zero.
+/// load(row, lanes) of `rows` rows of `cols` numbers → panels with a row for each of the cols; columns from `rows` to `padded` are zero.
+template <class Tl, class F>
+FRAMEGRAD_INLINE void pack_across(Index rows, Index cols, Index padded, const F& load, Panels<typename Tl::A> to) {
+  using V = typename Tl::V;
+  constexpr int L = Tl::L;
+  for (Index i = 0; i < padded; i += L) {
+    each<V>(cols, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
+      V x[L];
+#pragma GCC unroll 16
+      for (int r = 0; r < L; ++r) x[r] = i + r < rows ? load(i + r, l) : V(0);
+      detail::transpose(x);
+      auto* column = to.template at<Tl>(l.index, i);
+#pragma GCC unroll 16
+      for (int r = 0; r < L; ++r) {
+        if (r < l.count) detail::store_all(column + r * Tl::W, x[r]);
+      }
+    });
+  }
+}
+
+/// The same of rows in memory, times `factor`.
 struct PackAcross {
   template <int B, class T, class A>
   FRAMEGRAD_INLINE static void run(const T* from, Index row_stride, Index rows, Index cols, Index padded, A factor, Panels<A> to) {
-    using Tl = Tiling<A, B>;
-    using V = typename Tl::V;
-    constexpr int L = Tl::L;
-    for (Index i = 0; i < padded; i += L) {
-      each<V>(cols, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
-        V x[L];
-#pragma GCC unroll 16
-        for (int r = 0; r < L; ++r) x[r] = i + r < rows ? l.load(from + (i + r) * row_stride) * V(factor) : V(0);
-        detail::transpose(x);
-        A* column = to.template at<Tl>(l.index, i);
-#pragma GCC unroll 16
-        for (int r = 0; r < L; ++r) {
-          if (r < l.count) detail::store_all(column + r * Tl::W, x[r]);
-        }
-      });
-    }
+    using V = Vec<A, B>;
+    pack_across<Tiling<A, B>>(rows, cols, padded, [&](Index r, const Lanes<V>& l) FRAMEGRAD_LAMBDA { return l.load(from + r * row_stride) * V(factor); }, to);
   }
 };
 

@@ -38,6 +38,9 @@ namespace attention {
 /// A block of probabilities, 32 KiB of f32, and what it is made of stay in L2; a panel of it stays in L1.
 inline constexpr Index kQueries = 64, kKeys = 128;
 
+/// Of a block's keys, by its queries.
+enum class Seen : std::uint8_t { none, some, all };
+
 struct Sequence {
   Index outer, inner, head;
 };
@@ -66,6 +69,7 @@ struct Problem {
   }
   /// Something is added to the scores.
   bool adds() const { return bias.data || mask.seen; }
+  bool adds(Seen shown) const { return bias.data || shown != Seen::all; }  // in a block
   /// Nanoseconds of `products` products of all queries of a sequence with all of its keys, at about 50 GFLOP/s.
   double product_ns(int products) const { return 0.04 * products * double(shape.queries) * double(shape.keys) * double(shape.head_dim) + 500; }
 };

@@ -16,6 +16,9 @@
 
 namespace fg::inline FRAMEGRAD_ABI::cpu {
 
+constexpr Index ceil_div(Index n, Index step) { return (n + step - 1) / step; }
+constexpr Index round_up(Index n, Index step) { return ceil_div(n, step) * step; }
+
 /// Two bf16 as the processor's dot products take them.
 using Pair = std::uint32_t;
 

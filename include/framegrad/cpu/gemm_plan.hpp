@@ -8,9 +8,6 @@
 
 namespace fg::inline FRAMEGRAD_ABI::cpu::detail {
 
-constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
-constexpr Index round_up(Index a, Index b) { return ceil_div(a, b) * b; }
-
 /// How a product is cut. Lengths in lines and units.
 struct GemmPlan {
   Isa isa;
