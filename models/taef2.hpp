@@ -15,7 +15,6 @@
 #pragma once
 
 #include <framegrad/nn/conv.hpp>
-#include <framegrad/ops/add.hpp>
 #include <framegrad/ops/affine.hpp>
 #include <framegrad/ops/cat.hpp>
 #include <framegrad/ops/group_norm.hpp>
@@ -35,13 +34,13 @@ template <class Scalar>
 class Taef2Block {
   template <int R> using Tensor = fg::Tensor<Scalar, R>;
 
-  struct Context {  // looks at the whole frame, through the norm's statistics
+  struct Context {  // x ← x + what it sees of the whole frame, through the norm's statistics
     explicit Context(Params p)
         : widen(kTaef2Width, 256, 1, p / 0, 1, Bias::no),
           gamma((p / 1).template tensor<Scalar, 1>("weight", {256}, init::ones())),
           beta((p / 1).template tensor<Scalar, 1>("bias", {256}, init::zeros())),
           narrow(256, kTaef2Width, 1, p / 3, 1, Bias::no) {}
-    Tensor<4> operator()(const Tensor<4>& x) const { return narrow(relu(group_norm(widen(x), 4, *gamma, *beta))); }
+    Tensor<4> operator()(const Tensor<4>& x) const { return narrow.call_add(x, relu(group_norm(widen(x), 4, *gamma, *beta))); }
     Conv2d<Scalar> widen;
     Parameter<Scalar, 1> gamma, beta;
     Conv2d<Scalar> narrow;
@@ -55,14 +54,10 @@ class Taef2Block {
 
   /// x [N,64,H,W] → [N,64,H,W]
   Tensor<4> operator()(Tensor<4> x) const {
-    if (context_) x = x + (*context_)(x);
-    auto h = first_(x);  // a statement a step: within one expression each tensor would be held to its end
-    h = relu(h);
-    h = second_(h);
-    h = relu(h);
-    h = third_(h);
-    h = h + x;
-    return relu(h);
+    if (context_) x = (*context_)(x);
+    auto h = first_.template call<Relu>(x);  // a statement a step: within one expression each tensor would be held to its end
+    h = second_.template call<Relu>(h);
+    return third_.template call_add<Relu>(x, h);
   }
 
  private:
@@ -135,7 +130,7 @@ class Taef2Decoder {
   /// Latents [N,32,h,w] → images [N,3,8h,8w]. Throws ShapeError if there are not 32 channels.
   Tensor<4> operator()(const Tensor<4>& latents) const {
     check_shape(latents.size(1) == kTaef2Channels, "taef2", "latents are ", latents.sizes(), ", [N, ", kTaef2Channels, ", h, w] is needed");
-    auto x = relu(in_(3 * tanh(latents / 3)));                                       // [N,64,h,w]
+    auto x = in_.template call<Relu>(3 * tanh(latents / 3));                         // [N,64,h,w]
     for (std::size_t level = 0; level < 3; ++level) {
       for (std::size_t i = 0; i < 3; ++i) x = blocks_[3 * level + i](x);
       x = after_doubling_[level](upsample_nearest(x, 2));                            // [N,64,2h,2w], …

@@ -113,6 +113,43 @@ struct WindowedConv3dCase {  // planes that share transformed cells, and the fir
   static double terms(const Shapes& s) { return conv_terms(s); }
 };
 
+struct ReluConv2dCase {
+  static constexpr std::string_view name = "conv2d_relu";
+  static ConvOptions<2> options() { return {.padding = 1}; }
+  template <class T>
+  static auto run(Tensor<T, 4> x, Tensor<T, 4> w, std::optional<Tensor<T, 1>> b) { return conv2d<Relu>(x, w, b, options()); }
+  static Tensor<double, 4> reference(Tensor<double, 4> x, Tensor<double, 4> w, std::optional<Tensor<double, 1>> b) { return relu(plain_conv<2>(x, w, b, options())); }
+
+  static inline const Cases correct = {{{2, 3, 5, 7}, {5, 3, 3, 3}, {5}},
+                                       {{1, 16, 9, 8}, {17, 16, 3, 3}, kAbsent}};  // by windows
+  static double terms(const Shapes& s) { return conv_terms(s); }
+};
+
+struct AddedReluConv2dCase {
+  static constexpr std::string_view name = "conv2d_add_relu";
+  template <class T>
+  static auto run(Tensor<T, 4> added, Tensor<T, 4> x, Tensor<T, 4> w, std::optional<Tensor<T, 1>> b) { return conv2d_add<Relu>(added, x, w, b, {.padding = 1}); }
+  static Tensor<double, 4> reference(Tensor<double, 4> added, Tensor<double, 4> x, Tensor<double, 4> w, std::optional<Tensor<double, 1>> b) {
+    return relu(added + plain_conv<2>(x, w, b, {.padding = 1}));
+  }
+
+  static inline const Cases correct = {{{2, 5, 4, 6}, {2, 3, 4, 6}, {5, 3, 3, 3}, kAbsent},
+                                       {{1, 16, 9, 8}, {1, 16, 9, 8}, {16, 16, 3, 3}, {16}},  // by windows; x and what is added are of one shape
+                                       {{1, 4, 4, 4}, {1, 4, 4, 4}, {4, 4, 3, 3}, {4}}};      // whichever way it is read
+  static inline const Cases reject = {{{1, 5, 6, 4}, {1, 3, 4, 6}, {5, 3, 3, 3}, {5}}, {{1, 1, 4, 6}, {1, 3, 4, 6}, {5, 3, 3, 3}, {5}}};
+  static double terms(const Shapes& s) { return conv_terms({s[1], s[2]}); }
+};
+
+struct AddedConv2dCase {
+  static constexpr std::string_view name = "conv2d_add";
+  static ConvOptions<2> options() { return {.stride = 2, .groups = 2}; }
+  template <class T>
+  static auto run(Tensor<T, 4> added, Tensor<T, 4> x, Tensor<T, 4> w) { return conv2d_add(added, x, w, std::nullopt, options()); }
+  static Tensor<double, 4> reference(Tensor<double, 4> added, Tensor<double, 4> x, Tensor<double, 4> w) { return added + plain_conv<2>(x, w, std::nullopt, options()); }
+  static inline const Cases correct = {{{2, 6, 2, 3}, {2, 4, 4, 7}, {6, 2, 2, 3}}};
+  static double terms(const Shapes& s) { return conv_terms({s[1], s[2]}); }
+};
+
 struct PointwiseConv3dCase {  // a product of matrices
   static constexpr std::string_view name = "conv3d_pointwise";
   template <class T>

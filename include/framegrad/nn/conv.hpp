@@ -18,12 +18,17 @@ class Conv2d {
     options_.stride = stride, options_.padding = k / 2;
   }
 
-  /// x [N, in, H, W] → [N, out, H/stride, W/stride], sizes rounded up.
-  Tensor<T, 4> operator()(const Tensor<T, 4>& x) const {
-    return conv2d(x, *weight_, bias_ ? std::optional(*bias_) : std::nullopt, options_);
-  }
+  /// x [N, in, H, W] → f of the convolution, [N, out, H/stride, W/stride], sizes rounded up.
+  template <class F = NoActivation>
+  Tensor<T, 4> call(const Tensor<T, 4>& x) const { return conv2d<F>(x, *weight_, bias(), options_); }
+  Tensor<T, 4> operator()(const Tensor<T, 4>& x) const { return call(x); }
+  /// f(convolution of x + added), added as the result.
+  template <class F = NoActivation>
+  Tensor<T, 4> call_add(const Tensor<T, 4>& added, const Tensor<T, 4>& x) const { return conv2d_add<F>(added, x, *weight_, bias(), options_); }
 
  private:
+  std::optional<Tensor<T, 1>> bias() const { return bias_ ? std::optional(*bias_) : std::nullopt; }
+
   Parameter<T, 4> weight_;
   Parameter<T, 1> bias_;
   ConvOptions<2> options_;

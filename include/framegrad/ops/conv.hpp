@@ -1,14 +1,15 @@
 // conv — convolution (as networks say it: no flip) over one, two or three axes.
 //
-//   y[n,o,p] = b[o] + Σ_{c,k} x[n, c, stride·p + dilation·k − padding] · w[o,c,k]       c over the group's channels
+//   y[n,o,p] = f(b[o] + added[n,o,p] + Σ_{c,k} x[n, c, stride·p + dilation·k − padding] · w[o,c,k])       c over the group's channels
 //
-// Gradient:
-//   dx[n,c,i] = Σ_{o,k,p: stride·p + dilation·k − padding = i} dy[n,o,p]·w[o,c,k]
-//   dw[o,c,k] = Σ_{n,p} dy[n,o,p]·x[n, c, stride·p + dilation·k − padding]       db[o] = Σ_{n,p} dy[n,o,p]
+// Gradient, with h = dy·f′:
+//   dx[n,c,i] = Σ_{o,k,p: stride·p + dilation·k − padding = i} h[n,o,p]·w[o,c,k]       dadded = h
+//   dw[o,c,k] = Σ_{n,p} h[n,o,p]·x[n, c, stride·p + dilation·k − padding]       db[o] = Σ_{n,p} h[n,o,p]
 //
 // x and y lie channels-last, so their rows are tokens; w is as released checkpoints have it. Padding is per side:
 // Sides{k − 1, 0} in time is a causal convolution. Sums are f32: of bf16 where the processor multiplies
-// pairs of it, else of numbers widened while they are copied (cpu/conv.hpp).
+// pairs of it, else of numbers widened while they are copied (cpu/conv.hpp). What is added, and f, cost no pass over memory on the CPU;
+// on a GPU they are ops of their own.
 #pragma once
 
 #include <framegrad/cpu/conv_weight.hpp>
@@ -17,24 +18,32 @@
 #include <framegrad/cuda/gemm.hpp>
 #include <framegrad/cuda/reduction_of.hpp>
 #include <framegrad/op.hpp>
+#include <framegrad/ops/add.hpp>
+#include <framegrad/ops/linear.hpp>
+#include <framegrad/ops/rearrange.hpp>
+#include <framegrad/ops/relu.hpp>
 #include <framegrad/ops/window.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::ops {
 
-template <class T>
+struct ConvAttrs {
+  std::array<Index, 3> stride, dilation;
+  std::array<Sides, 3> padding;
+  Index groups = 1;
+};
+
+template <class T, class F = NoActivation>
 struct Conv {
   static constexpr std::string_view name = "conv";
   static constexpr Layout layout = Layout::channels_last;
+  static constexpr bool activates = !std::is_same_v<F, NoActivation>;
+  static_assert(!activates || std::is_same_v<F, Relu>, "conv: f is NoActivation or Relu");
   using A = accum_t<T>;
 
-  struct Attrs {
-    std::array<Index, 3> stride, dilation;
-    std::array<Sides, 3> padding;
-    Index groups = 1;
-  };
-  struct In { Tensor<T> x, w; std::optional<Tensor<T>> b; };  // x [N, C, D, H, W] or fewer axes   w [O, C/groups, k...]   b [O]
-  struct Out { Tensor<T> y; };                                // [N, O, D', H', W']
-  struct Saved { Tensor<T> x, w; };
+  using Attrs = ConvAttrs;
+  struct In { Tensor<T> x, w; std::optional<Tensor<T>> b, added; };  // x [N, C, D, H, W] or fewer axes   w [O, C/groups, k...]   b [O]   added [N·D'·H'·W', O]
+  struct Out { Tensor<T> y; };                                       // [N, O, D', H', W']
+  struct Saved { Tensor<T> x, w, y; };                               // y: if there is an f, whose slope it says
 
   static Window window_of(const Attrs& a, const AnyTensor& w) {
     Window window;
@@ -51,8 +60,12 @@ struct Conv {
                 " at its axis 1");
     check_shape(!in.b || in.b->sizes() == Shape{O}, name, "bias is ", in.b ? in.b->sizes() : Shape{}, ", the weight needs ", Shape{O});
     const Shape sizes = windowed(in.x, O, window_of(a, in.w), name);
+    if (in.added) check_shape(in.added->sizes() == Shape{O == 0 ? 0 : sizes.count() / O, O}, name, "added is ", in.added->sizes(), ", the result is ", sizes);
     out = {Tensor<T>(AnyTensor::described(dtype_of<T>, sizes, detail::channels_last(sizes)))};
-    saved = {in.x, in.w};
+    saved = {in.x, in.w, {}};
+  }
+  static void keep(const Out& out, Saved& saved) {
+    if (activates) saved.y = out.y;
   }
 
   static Index flops(const Attrs&, const In& in) {  // of the output alone, were it as large as x: strides make it less
@@ -63,22 +76,39 @@ struct Conv {
     const Index C = in.x.size(1), O = in.w.size(0), Cg = C / a.groups, Og = O / a.groups;
     const cpu::ConvGrid grid = forward_grid(a, in.x, in.w, out.y);
     const std::vector<A> bias = in.b ? widened_bias(*in.b) : std::vector<A>{};
-    for (Index g = 0; g < a.groups; ++g)
-      cpu::convolve<T>(grid, in.x.data() + g * Cg, C, {in.w.data() + g * Og * in.w.stride(0), Og, in.w.stride(0), Cg, in.w.stride(1), tap_offsets(grid, in.w)},
-                       {in.b ? bias.data() + g * Og : nullptr}, out.y.data() + g * Og, O);
+    for (Index g = 0; g < a.groups; ++g) {
+      cpu::ConvEpilogue<A, T> epilogue;
+      if (in.b) epilogue.bias = bias.data() + g * Og;
+      if (in.added) epilogue.added = in.added->data() + g * Og;
+      if (activates) epilogue.lowest = 0;
+      cpu::convolve<T>(grid, in.x.data() + g * Cg, C, {in.w.data() + g * Og * in.w.stride(0), Og, in.w.stride(0), Cg, in.w.stride(1), tap_offsets(grid, in.w)}, epilogue,
+                       out.y.data() + g * Og, O);
+    }
   }
 
   static void backward(Cpu, const Attrs& a, const Saved& saved, const Out& g, In& d) {
-    if (d.b) {
-      Strides kept = Shape::filled(g.y.rank(), 0);
-      kept[1] = 1;
-      cpu::sum_to(static_cast<const T*>(g.y.data()), g.y.geometry(), d.b->data(), kept);
+    Tensor<T> h = g.y;
+    if constexpr (activates) {  // the sum's gradient is what is added gets, and lies alike
+      if (d.added) h = Tensor<T>(d.added->viewed({g.y.sizes(), g.y.strides(), d.added->geometry().offset}));
+      else h = like(g.y), h.allocate(kCpu);
+      using Slope = typename Unary<T, F>::Slope;
+      parallel_for(h.count(), 1.0, [&](Range r) {
+        cpu::dispatch<Slope>(r.size(), h.data() + r.begin, static_cast<const T*>(saved.y.data()) + r.begin, static_cast<const T*>(g.y.data()) + r.begin, F{});
+      }, 64);
+    } else if (d.added) {
+      d.added = Tensor<T>(g.y.viewed({d.added->sizes(), d.added->strides(), g.y.geometry().offset}));
     }
-    if (d.x.defined()) backward_data(a, saved.w, g.y, d.x);
-    if (d.w.defined()) backward_weight(a, saved.x, g.y, d.w);
+    if (d.b) {
+      Strides kept = Shape::filled(h.rank(), 0);
+      kept[1] = 1;
+      cpu::sum_to(static_cast<const T*>(h.data()), h.geometry(), d.b->data(), kept);
+    }
+    if (d.x.defined()) backward_data(a, saved.w, h, d.x);
+    if (d.w.defined()) backward_weight(a, saved.x, h, d.w);
   }
 
-  static void forward(Cuda, const Attrs& a, const In& in, Out& out, Saved*) requires OnDevice<T> {
+  // On a GPU nothing is added, and f is another op's: detail::conv sees to it.
+  static void forward(Cuda, const Attrs& a, const In& in, Out& out, Saved*) requires(OnDevice<T> && !activates) {
     const T* bias = in.b ? in.b->data() : nullptr;
     if (!is_product(a, in.w)) return cuda::ConvKernels<T>::forward(sizes_of(a, in.x, in.w, out.y), in.x.data(), in.w.data(), bias, out.y.data());
     const Index C = in.x.size(1), O = in.w.size(0);
@@ -86,7 +116,7 @@ struct Conv {
     o.bias = bias;
     cuda::GemmKernels<T>::multiply({in.x.count() / std::max<Index>(C, 1), O, C}, {in.x.data(), C, 1}, {in.w.data(), in.w.stride(1), in.w.stride(0)}, out.y.data(), O, 0, o);
   }
-  static void backward(Cuda, const Attrs& a, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
+  static void backward(Cuda, const Attrs& a, const Saved& saved, const Out& g, In& d) requires(OnDevice<T> && !activates) {
     const T* dy = g.y.data();
     if (d.b) {
       Strides kept = Shape::filled(g.y.rank(), 0);
@@ -200,34 +230,62 @@ struct ConvOptions {
 };
 
 namespace detail {
-template <class T, int S>
-Tensor<T, S + 2> conv(const Tensor<T, S + 2>& x, const Tensor<T, S + 2>& w, const std::optional<Tensor<T, 1>>& b, const ConvOptions<S>& o) {
-  typename ops::Conv<T>::Attrs a{{1, 1, 1}, {1, 1, 1}, {}, o.groups};
+/// [N, O, …] as rows of O, in the order of a result's memory: a view of what lies channels-last.
+template <class T, int R>
+Tensor<T, 2> as_rows(const Tensor<T, R>& x) {
+  if constexpr (R == 3) return rearrange<"n o w -> (n w) o">(x);
+  else if constexpr (R == 4) return rearrange<"n o h w -> (n h w) o">(x);
+  else return rearrange<"n o d h w -> (n d h w) o">(x);
+}
+
+template <class F, class T, int S>
+Tensor<T, S + 2> conv(const Tensor<T, S + 2>& x, const Tensor<T, S + 2>& w, const std::optional<Tensor<T, 1>>& b, const std::optional<Tensor<T, S + 2>>& added,
+                      const ConvOptions<S>& o) {
+  using Op = ops::Conv<T, F>;
+  ops::ConvAttrs a{{1, 1, 1}, {1, 1, 1}, {}, o.groups};
   for (std::size_t i = 0; i < std::size_t(S); ++i) {
     const std::size_t to = i + 3 - std::size_t(S);
     a.stride[to] = o.stride[i], a.dilation[to] = o.dilation[i], a.padding[to] = o.padding[i];
   }
-  return apply<ops::Conv<T>>(a, {x, w, b});
+  if (added) {
+    const Shape sizes = windowed(x, w.size(0), Op::window_of(a, w), Op::name);
+    check_shape(AnyTensor(*added).sizes() == sizes, Op::name, "what is added is ", AnyTensor(*added).sizes(), ", the result ", sizes);
+  }
+  if constexpr (kWithCuda) {
+    if (x.device().kind == Device::Kind::cuda && (added || Op::activates)) {
+      auto y = apply<ops::Conv<T>>(a, {x, w, b, std::nullopt});
+      if (added) y = y + *added;
+      if constexpr (Op::activates) return relu(y);
+      else return y;
+    }
+  }
+  return apply<Op>(a, {x, w, b, added ? std::optional<Tensor<T>>(as_rows(*added)) : std::nullopt});
 }
 }  // namespace detail
 
-/// x [N, C, L], w [O, C/groups, k], b [O] → [N, O, L']. Throws ShapeError if w or b does not fit x.
-template <class T>
+/// x [N, C, L], w [O, C/groups, k], b [O] → f of the convolution, [N, O, L']. Throws ShapeError if w or b does not fit x.
+template <class F = NoActivation, class T>
 Tensor<T, 3> conv1d(const Tensor<T, 3>& x, const Tensor<T, 3>& w, const std::type_identity_t<std::optional<Tensor<T, 1>>>& b = {},
                     const ConvOptions<1>& options = {}) {
-  return detail::conv<T, 1>(x, w, b, options);
+  return detail::conv<F, T, 1>(x, w, b, std::nullopt, options);
 }
-/// x [N, C, H, W], w [O, C/groups, kH, kW], b [O] → [N, O, H', W']. Throws ShapeError if w or b does not fit x.
-template <class T>
+/// x [N, C, H, W], w [O, C/groups, kH, kW], b [O] → f of the convolution, [N, O, H', W']. Throws ShapeError if w or b does not fit x.
+template <class F = NoActivation, class T>
 Tensor<T, 4> conv2d(const Tensor<T, 4>& x, const Tensor<T, 4>& w, const std::type_identity_t<std::optional<Tensor<T, 1>>>& b = {},
                     const ConvOptions<2>& options = {}) {
-  return detail::conv<T, 2>(x, w, b, options);
+  return detail::conv<F, T, 2>(x, w, b, std::nullopt, options);
 }
-/// x [N, C, D, H, W], w [O, C/groups, kD, kH, kW], b [O] → [N, O, D', H', W']. Throws ShapeError if w or b does not fit x.
-template <class T>
+/// x [N, C, D, H, W], w [O, C/groups, kD, kH, kW], b [O] → f of the convolution, [N, O, D', H', W']. Throws ShapeError if w or b does not fit x.
+template <class F = NoActivation, class T>
 Tensor<T, 5> conv3d(const Tensor<T, 5>& x, const Tensor<T, 5>& w, const std::type_identity_t<std::optional<Tensor<T, 1>>>& b = {},
                     const ConvOptions<3>& options = {}) {
-  return detail::conv<T, 3>(x, w, b, options);
+  return detail::conv<F, T, 3>(x, w, b, std::nullopt, options);
+}
+/// The same with `added` [N, O, H', W'] → f(conv2d + added). Throws ShapeError if w, b or added does not fit x.
+template <class F = NoActivation, class T>
+Tensor<T, 4> conv2d_add(const Tensor<T, 4>& added, const Tensor<T, 4>& x, const Tensor<T, 4>& w, const std::type_identity_t<std::optional<Tensor<T, 1>>>& b = {},
+                        const ConvOptions<2>& options = {}) {
+  return detail::conv<F, T, 2>(x, w, b, added, options);
 }
 
 }  // namespace fg::inline FRAMEGRAD_ABI
