@@ -101,7 +101,7 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, con
     else if (!b_by_slivers) dispatch<PackSlivers<T, U>>(b, column, slivers * p.width, u, units_filled, b_packed);
 
     const bool is_last = u + p.unit_block >= p.units;
-    Ahead ahead = what_is_next<T, U>(p, a, b, packed, row, sliver, u, units);
+    Ahead ahead = p.fetches ? what_is_next<T, U>(p, a, b, packed, row, sliver, u, units) : Ahead{};
     for (Index i = 0; i < rows_filled; i += step) {
       for (Index j = 0; j < slivers; j += group) {
         const Index count = slivers - j < group ? slivers - j : group, at = j * p.width;
@@ -120,7 +120,7 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, con
           if (p.tiles) {
             ahead.to = is_last && rows_here == step ? reinterpret_cast<const char*>(c + i * ldc + at) : nullptr;
             ahead.to_stride = ldc * Index(sizeof(Out));
-            amx_strip(count, units_filled, left.data + i * left.stride, left.stride, here, s.from, s.from_stride, s.to, s.to_stride, &ahead);
+            amx_strip(count, units_filled, left.data + i * left.stride, left.stride, here, s.from, s.from_stride, s.to, s.to_stride, p.fetches ? &ahead : nullptr);
           } else {
             dot_block(rows, units, left, here, s, &ahead);
           }

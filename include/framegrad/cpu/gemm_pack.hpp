@@ -67,6 +67,14 @@ FRAMEGRAD_INLINE void transpose(V* x) {
   if constexpr (2 * Step < N) transpose<2 * Step>(x);
 }
 
+/// Read from n − count on: a mask of the first `count` of n numbers.
+template <int n>
+struct FirstOf {
+  std::uint16_t mask[2 * n] = {};
+  constexpr FirstOf() { for (int i = 0; i < n; ++i) mask[i] = 0xffff; }
+};
+template <int n> inline constexpr FirstOf<n> kFirstOf;
+
 /// Units [unit, unit + N) of one line, of memory contiguous in k.
 template <class V, class T>
 FRAMEGRAD_INLINE V along_k(const Operand<T>& x, Index line, Index unit) {
@@ -78,6 +86,8 @@ FRAMEGRAD_INLINE V along_k(const Operand<T>& x, Index line, Index unit) {
     return Lanes<V>{0, left < N ? int(left) : N}.load(p);
   } else {
     if (left >= 2 * N) return load_all<V>(reinterpret_cast<const Pair*>(p));
+    if (line * x.line_stride + unit * D + 2 * N <= (x.lines - 1) * x.line_stride + x.depth)  // what comes before the operand's end is read along, and dropped
+      return load_all<V>(reinterpret_cast<const Pair*>(p)) & load_all<V>(reinterpret_cast<const Pair*>(kFirstOf<2 * N>.mask + 2 * N - left));
     alignas(64) T part[2 * N] = {};
     copy_rest<N>(part, p, int(left));
     return load_all<V>(reinterpret_cast<const Pair*>(part));

@@ -19,6 +19,7 @@ struct GemmPlan {
   Index units, unit_block; // of k
   Index row_block, slivers, sliver_block;
   bool pack_ahead;         // all of B, before the blocks begin
+  bool fetches;            // what is next, while tiles multiply
 };
 
 /// For as many threads as share the product.
@@ -51,6 +52,7 @@ GemmPlan gemm_plan(const Operand<T>& a, const Operand<T>& b, Index workers) {
     if (p.row_block < 2 * p.rows_tile) p.row_block = 2 * p.rows_tile;
   }
   p.pack_ahead = ceil_div(m, p.row_block) > 2;
+  p.fetches = !p.tiles || p.units > 64;  // the few steps of a shorter sum on tiles take no longer than fetching does
   // A sum of at most 576 units is one block for tiles: its sums never leave them. Else a sliver and a tile's rows share the first level's 48 KiB,
   // and sums wait in the second. By FMA a sliver takes half of the first level; twice that where each block packs its own, to read longer runs, and
   // where sums of pairs wait in a scratch, to pass over it less often.
