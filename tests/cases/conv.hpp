@@ -103,6 +103,17 @@ struct WindowedConv2dCase {  // windows of 2x2 targets in fewer products: cpu/co
   static double terms(const Shapes& s) { return conv_terms(s); }
 };
 
+struct FewConv3dCase {  // few outputs: cpu/conv_few.hpp
+  static constexpr std::string_view name = "conv3d_few";
+  static ConvOptions<3> options() { return {.stride = {2, 1, 1}, .padding = {Sides{1, 0}, Sides{2, 1}, Sides{0, 3}}, .dilation = {1, 1, 2}}; }
+  template <class T>
+  static auto run(Tensor<T, 5> x, Tensor<T, 5> w, std::optional<Tensor<T, 1>> b) { return conv3d<Relu>(x, w, b, options()); }
+  static inline const Cases correct = {{{2, 16, 3, 4, 7}, {3, 16, 1, 3, 3}, {3}},            // the first plane lies beyond the border
+                                       {{1, 17, 2, 19, 5}, {4, 17, 1, 2, 1}, kAbsent}};      // more lines than a band
+  static inline const Cases threads = {{{1, 33, 3, 40, 33}, {3, 33, 1, 3, 3}, {3}}};
+  static double terms(const Shapes& s) { return conv_terms(s); }
+};
+
 struct WindowedConv3dCase {  // planes that share transformed cells, and the first of which some taps miss
   static constexpr std::string_view name = "conv3d_windows";
   static ConvOptions<3> options() { return {.stride = {2, 1, 1}, .padding = {Sides{3, 0}, 1, 1}, .dilation = {2, 1, 1}}; }
@@ -127,6 +138,7 @@ struct ReluConv2dCase {
 
 struct AddedReluConv2dCase {
   static constexpr std::string_view name = "conv2d_add_relu";
+  static constexpr bool composed = kWithCuda;  // on a GPU
   template <class T>
   static auto run(Tensor<T, 4> added, Tensor<T, 4> x, Tensor<T, 4> w, std::optional<Tensor<T, 1>> b) { return conv2d_add<Relu>(added, x, w, b, {.padding = 1}); }
   static Tensor<double, 4> reference(Tensor<double, 4> added, Tensor<double, 4> x, Tensor<double, 4> w, std::optional<Tensor<double, 1>> b) {
@@ -142,6 +154,7 @@ struct AddedReluConv2dCase {
 
 struct AddedConv2dCase {
   static constexpr std::string_view name = "conv2d_add";
+  static constexpr bool composed = kWithCuda;
   static ConvOptions<2> options() { return {.stride = 2, .groups = 2}; }
   template <class T>
   static auto run(Tensor<T, 4> added, Tensor<T, 4> x, Tensor<T, 4> w) { return conv2d_add(added, x, w, std::nullopt, options()); }

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <framegrad/core/parallel.hpp>
+#include <framegrad/cpu/conv_few.hpp>
 #include <framegrad/cpu/conv_lattice.hpp>
 #include <framegrad/cpu/conv_pairs.hpp>
 #include <framegrad/cpu/conv_tile.hpp>
@@ -225,6 +226,9 @@ bool conv_by_pairs(Index channels) { return std::is_same_v<T, bf16> && isa() >= 
 template <class T>
 void convolve(const ConvGrid& grid, const T* source, Index source_pitch, const ConvMatrix<const T>& w, const ConvEpilogue<accum_t<T>, T>& epilogue, T* target,
               Index target_pitch) {
+  if constexpr (std::is_same_v<accum_t<T>, float>) {
+    if (detail::few_fits(grid, w.depth, w.outputs)) return detail::convolve_to_few(grid, source, source_pitch, w, epilogue, target, target_pitch);
+  }
   if constexpr (std::is_same_v<T, bf16>) {
     if (detail::conv_by_pairs<T>(w.depth)) return detail::convolve_in_units<T, Pair>(grid, source, source_pitch, w, epilogue, target, target_pitch);
   }
