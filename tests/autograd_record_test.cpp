@@ -172,5 +172,32 @@ TEST(Autograd, AGraphMayCrossThreads) {
   for (Index i = 0; i < 6; ++i) EXPECT_NEAR(found[0].as<double>().data()[i], 4 * std::exp(4 * x.data()[i]), 1e-9);
 }
 
+TEST(Fields, AreAllVisitedInAConstantStruct) {
+  struct Fields { Tensor<double> one; std::optional<Tensor<double>> some, none; std::vector<Tensor<double>> many; };
+  const Matrix x = numbers(2, 3);
+  const Fields fields{x, Tensor<double>(x), {}, {x, x, x}};
+  int visited = 0;
+  for_each_tensor(fields, [&](const Tensor<double>& t) { visited += t.data() == x.data(); });
+  EXPECT_EQ(visited, 5);
+}
+
+TEST(Few, KeepsItsItemsAsItGrowsAndMovesAndLetsThemGo) {
+  const auto item = std::make_shared<int>(7);
+  Few<std::shared_ptr<int>, 2> list;
+  for (long n = 1; n <= 9; ++n) {
+    list.push_back(item);
+    ASSERT_EQ(list.size(), std::size_t(n));
+    for (const auto& i : list) ASSERT_EQ(i, item);
+    ASSERT_EQ(item.use_count(), 1 + n);
+    Few<std::shared_ptr<int>, 2> moved = std::move(list);
+    ASSERT_TRUE(list.empty());
+    list.push_back(nullptr);
+    list = std::move(moved);
+    ASSERT_EQ(list.size(), std::size_t(n));
+  }
+  list.clear();
+  EXPECT_EQ(item.use_count(), 1);
+}
+
 }  // namespace
 }  // namespace fg

@@ -7,6 +7,7 @@
 #include <framegrad/core/dtype.hpp>
 #include <framegrad/core/einops.hpp>
 #include <framegrad/core/error.hpp>
+#include <framegrad/core/few.hpp>
 #include <framegrad/core/fields.hpp>
 #include <framegrad/core/parallel.hpp>
 #include <framegrad/core/philox.hpp>

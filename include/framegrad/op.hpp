@@ -41,16 +41,32 @@ void allocate_described(S& s, Device device) {
   });
 }
 
-inline Device common_device(const std::vector<AnyTensor>& inputs, std::string_view name) {
+/// The tensors that an op is given, in the order of its edges.
+using Inputs = Few<AnyTensor*, 4>;
+
+/// Where they all are.
+inline Device common_device(const Inputs& inputs, std::string_view name) {
   Device device = kCpu;
-  for (const auto& t : inputs) {
-    if (!t.allocated()) continue;
-    if (t.is_meta()) return kMeta;
-    if (t.device() != kCpu) device = t.device();
+  for (const AnyTensor* t : inputs) {
+    if (!t->allocated()) continue;
+    if (t->is_meta()) return kMeta;
+    if (t->device() != kCpu) device = t->device();
   }
-  for (const auto& t : inputs)
-    check<DeviceError>(!t.allocated() || t.device() == device, name, "one input is on ", t.device(), ", another on ", device);
+  for (const AnyTensor* t : inputs)
+    check<DeviceError>(!t->allocated() || t->device() == device, name, "one input is on ", t->device(), ", another on ", device);
   return device;
+}
+
+/// Takes the inputs out of the graph and lays them out as the op asks. Returns the edges to where they came from.
+inline Edges arranged(const Inputs& inputs, Layout layout) {
+  Edges edges;
+  const AnyTensor* main = nullptr;
+  for (AnyTensor* t : inputs) {
+    edges.push_back(Edge(std::move(*t)));
+    arrange(*t, main, layout);
+    if (!main) main = t;
+  }
+  return edges;
 }
 
 template <class O>
@@ -67,19 +83,22 @@ template <class O>
 /// The graph's node of an op. Holds the five parts' memory between the two directions.
 template <class O>
 class OpNode final : public Node {
+  using In = typename O::In;
+  using Saved = typename O::Saved;
+
  public:
-  OpNode(const typename O::Attrs& attrs, typename O::Saved saved, std::vector<Geometry> seen)
-      : Node(O::name), attrs_(attrs), saved_(std::move(saved)), seen_(std::move(seen)) {
-    for_each_tensor(saved_, [&](auto& t) {
+  /// `in` as forward had it; `flops` of forward.
+  OpNode(const typename O::Attrs& attrs, const In& in, Saved&& saved, Edges&& edges, double flops) : Node(O::name), attrs_(attrs), saved_(std::move(saved)), flops_(flops) {
+    for_each_tensor(saved_, [&](const auto& t) {
       if (t.allocated()) versions_.push_back(t.storage()->version());
     });
-  }
-
-  /// The inputs' structure, so that gradients come back in the same struct.
-  void remember(typename O::In in) {
-    if constexpr (requires { O::flops(attrs_, in); }) flops_ = double(O::flops(attrs_, in));
-    for_each_tensor(in, [](auto& t) { t = std::remove_reference_t<decltype(t)>(AnyTensor::described(t.dtype(), t.sizes(), t.strides())); });
-    in_ = std::move(in);
+    for_each_field(in, [&](const auto& field) {
+      if constexpr (OptionalField<decltype(field)>) lengths_.push_back(field.has_value());
+      else if constexpr (ListField<decltype(field)>) lengths_.push_back(field.size());
+      else lengths_.push_back(1);
+    });
+    for_each_tensor(in, [&](const auto& t) { seen_.push_back(t.geometry()); });
+    set_edges(std::move(edges));
   }
 
   void backward(std::vector<AnyTensor>& grads, GradSink& sink) override {
@@ -97,7 +116,7 @@ class OpNode final : public Node {
       const OutputInfo& info = outputs()[i];
       device = info.device;
       if (i < grads.size() && grads[i].defined()) {
-        t = std::remove_reference_t<decltype(t)>(grads[i]);
+        t = std::remove_reference_t<decltype(t)>(std::move(grads[i]));
       } else if (is_floating_dtype(info.dtype)) {
         t = std::remove_reference_t<decltype(t)>(zeros_like(AnyTensor::empty(info.dtype, info.geometry.sizes, info.geometry.strides, info.device)));
       }
@@ -106,19 +125,21 @@ class OpNode final : public Node {
     grads.clear();
 
     std::vector<AnyTensor> targets = sink.prepare(edges(), seen_);
-    typename O::In d = std::move(in_);
-    std::vector<AnyTensor*> fields;  // one an edge; null where an optional's gradient isn't wanted
+    In d{};
+    Few<AnyTensor*, kInputs> fields;  // one an edge; null where an optional's gradient isn't wanted
+    const std::size_t* length = lengths_.begin();
     for_each_field(d, [&](auto& field) {
+      const std::size_t n = *length++;
       const auto put = [&](auto& t) {
         t = std::remove_reference_t<decltype(t)>(targets[fields.size()]);
         fields.push_back(&t);
       };
-      if constexpr (requires { field.has_value(); }) {
-        if (!field) return;
-        if (targets[fields.size()].defined()) return put(*field);
-        field.reset();
+      if constexpr (OptionalField<decltype(field)>) {
+        if (n == 0) return;
+        if (targets[fields.size()].defined()) return put(field.emplace());
         fields.push_back(nullptr);
-      } else if constexpr (requires { field.resize(0); }) {
+      } else if constexpr (ListField<decltype(field)>) {
+        field.resize(n);
         for (auto& t : field) put(t);
       } else {
         put(field);
@@ -148,6 +169,7 @@ class OpNode final : public Node {
       if (!fields[i] || !targets[i].defined() || fields[i]->storage() == targets[i].storage()) continue;
       targets[i] = sink.replace(edges()[i], i, targets[i], std::move(*fields[i]));
     }
+    d = {};  // the sink takes over what nobody else holds
     if (detect_anomaly() && device.kind != Device::Kind::meta)
       for (const auto& t : targets)
         if (t.defined()) check_no_nan(t, name(), "backward");
@@ -155,12 +177,14 @@ class OpNode final : public Node {
   }
 
  private:
+  static constexpr std::size_t kInputs = std::size_t(count_fields<In>());
+
   typename O::Attrs attrs_;
-  typename O::Saved saved_;
-  typename O::In in_;
-  std::vector<Geometry> seen_;
-  std::vector<std::uint64_t> versions_;
-  double flops_ = 0;  // of forward
+  Saved saved_;
+  Few<Geometry, kInputs> seen_;                                         // of each input, as forward had it
+  Few<std::size_t, kInputs> lengths_;                                   // of each field of In: how many tensors it held
+  Few<std::uint64_t, std::size_t(count_fields<Saved>())> versions_;     // of what is saved
+  double flops_;
   bool released_ = false;
 };
 
@@ -188,39 +212,34 @@ struct Applied {
 template <class O>
 typename Applied<O>::Result Applied<O>::run(const typename O::Attrs& attrs, typename O::In in) {
   static constexpr std::string_view name = O::name;
-  std::vector<AnyTensor> given;
-  given.reserve(4);
-  for_each_tensor(in, [&](const auto& t) { given.push_back(t); });
-  for (const auto& t : given) check<ShapeError>(t.defined(), name, "an input is undefined");
-  const Device device = common_device(given, name);
+  Inputs inputs;
+  for_each_tensor(in, [&](auto& t) { inputs.push_back(&t); });
+  bool record = false;
+  for (const AnyTensor* t : inputs) {
+    check<ShapeError>(t->defined(), name, "an input is undefined");
+    record = record || t->requires_grad();
+  }
+  record = record && grad_enabled();
+  const Device device = common_device(inputs, name);
   if constexpr (!HasCuda<O>)
     if (device.kind == Device::Kind::cuda) no_kernel<O>(device, "forward");
-
-  // Inputs as the op takes them.
-  const AnyTensor* main = nullptr;
-  AnyTensor main_arranged;
-  for_each_tensor(in, [&](auto& t) {
-    t = std::remove_reference_t<decltype(t)>(arranged(t, main, layout_of<O>()));
-    if (!main) main_arranged = t, main = &main_arranged;
-    t.attach(nullptr, 0);
-  });
+  Edges edges = arranged(inputs, layout_of<O>());
 
   typename O::Out out{};
   typename O::Saved saved{};
   O::infer(attrs, in, out, saved);
   allocate_described(out, device);
 
-  bool record = false;
-  if (grad_enabled()) {
-    bool any_floating = false;
-    for_each_tensor(out, [&](const auto& t) { any_floating = any_floating || is_floating_dtype(t.dtype()); });
-    for (const auto& t : given) record = record || (any_floating && t.requires_grad());
-  }
+  bool any_floating = false;
+  for_each_tensor(out, [&](const auto& t) { any_floating = any_floating || is_floating_dtype(t.dtype()); });
+  record = record && any_floating;
   if (record) {
     if constexpr (requires { O::keep(out, saved); }) O::keep(out, saved);
     allocate_described(saved, device);
   }
 
+  double flops = 0;
+  if constexpr (requires { O::flops(attrs, in); }) flops = double(O::flops(attrs, in));
   if (device.kind != Device::Kind::meta) {
     TraceScope trace(name, "forward");
     if (device.kind == Device::Kind::cpu) {
@@ -230,34 +249,25 @@ typename Applied<O>::Result Applied<O>::run(const typename O::Attrs& attrs, type
       O::forward(Cuda{}, attrs, std::as_const(in), out, record ? &saved : nullptr);
     }
     if (trace.on()) {
-      for (const auto& t : given) trace.bytes += t.bytes();
+      for (const AnyTensor* t : inputs) trace.bytes += t->bytes();
       for_each_tensor(out, [&](const auto& t) { trace.bytes += t.bytes(); });
-      if constexpr (requires { O::flops(attrs, in); }) trace.flops = double(O::flops(attrs, in));
+      trace.flops = flops;
     }
     if (detect_anomaly())
       for_each_tensor(out, [&](const auto& t) { check_no_nan(t, name, "forward"); });
   }
-  if constexpr (requires { O::flops(attrs, in); }) count_flops(double(O::flops(attrs, in)), record);
+  count_flops(flops, record);
 
   if (record) {
     if constexpr (HasBackward<O>) {
-      std::vector<Geometry> seen;
-      seen.reserve(given.size());
-      for_each_tensor(in, [&](const auto& t) { seen.push_back(t.geometry()); });
       if (KeptMemory::instance().on) {
         std::vector<AnyTensor> kept;
         for_each_tensor(saved, [&](const auto& t) { kept.push_back(t); });
         KeptMemory::instance().add(name, kept);
       }
       // A saved output must not hold its own node: it would never be freed.
-      const auto node = std::make_shared<OpNode<O>>(attrs, std::move(saved), std::move(seen));
-      node->remember(std::move(in));
-      node->set_edges(given);
-      for_each_tensor(out, [&](auto& t) {
-        AnyTensor any = t;
-        node->add_output(any);
-        if (is_floating_dtype(any.dtype())) t = std::remove_reference_t<decltype(t)>(any);
-      });
+      const auto node = std::make_shared<OpNode<O>>(attrs, in, std::move(saved), std::move(edges), flops);
+      for_each_tensor(out, [&](auto& t) { add_output(node, t); });
     } else {
       throw GradError(text(name, ": has no backward; detach its inputs or run it under NoGrad"));
     }

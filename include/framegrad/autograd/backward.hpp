@@ -4,7 +4,7 @@
 // soonest and fixes the order of every sum. The walk is a loop, not a recursion, and can be entered again (checkpoint).
 #pragma once
 
-#include <queue>
+#include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -19,7 +19,7 @@ class GradSink {
   /// Tensors to write ∂L/∂input into, one an edge; undefined where none is wanted. `wants_geometry(i)` is what the op saw of
   /// input i, if that was a copy. A view of a base nobody has written yet is written in place; everything else goes
   /// through a temporary that `commit` adds.
-  std::vector<AnyTensor> prepare(const std::vector<Edge>& edges, const std::vector<Geometry>& seen) {
+  std::vector<AnyTensor> prepare(std::span<const Edge> edges, std::span<const Geometry> seen) {
     std::vector<AnyTensor> targets(edges.size());
     in_place_.assign(edges.size(), 0);
     for (std::size_t i = 0; i < edges.size(); ++i) {
@@ -64,7 +64,7 @@ class GradSink {
   }
 
   /// Adds what went through temporaries.
-  void commit(const std::vector<Edge>& edges, const std::vector<AnyTensor>& targets) {
+  void commit(std::span<const Edge> edges, const std::vector<AnyTensor>& targets) {
     for (std::size_t i = 0; i < edges.size(); ++i)
       if (targets[i].defined() && !in_place_[i]) add(edges[i], targets[i]);
   }
@@ -96,12 +96,17 @@ class GradSink {
   }
   static Strides dense_if_not(const Geometry& g) { return g.is_dense() ? g.strides : dense_strides(g.sizes, g); }
   AnyTensor& slot_of(const Edge& e) {
-    auto& s = slots_[e.node.get()];
+    auto& s = pending_[e.node.get()].grads;
     if (s.empty()) s.resize(e.node->outputs().size());
     return s[e.output];
   }
 
-  std::unordered_map<Node*, std::vector<AnyTensor>> slots_;
+  /// What is known of a node that has yet to run.
+  struct Pending {
+    int users = 0;                 // edges that lead to it, of nodes that have yet to run
+    std::vector<AnyTensor> grads;  // of its outputs; empty if none has come
+  };
+  std::unordered_map<Node*, Pending> pending_;
   const std::unordered_set<Node*>* only_ = nullptr;  // nodes that lead to what grad(y, xs) asked for
   std::vector<char> in_place_;
 };
@@ -129,7 +134,7 @@ class BackwardWalk {
     GradSink& sink = walk.sink_;
     for (const auto& [y, dy] : seeds) {
       check<GradError>(y.requires_grad(), "backward", "the tensor depends on no variable");
-      walk.count_users(y.node());
+      walk.count_users(y.node().get());
     }
     std::unordered_set<Node*> leading;
     if (targets) {
@@ -139,7 +144,7 @@ class BackwardWalk {
     for (auto& [y, dy] : seeds) {
       check_shape(y.sizes() == dy.sizes(), "backward", "gradient is ", dy.sizes(), ", tensor ", y.sizes());
       if (sink.wanted(Edge(y))) sink.add(Edge(y), detail::owned(dy, y));
-      walk.ready(y.node());
+      walk.one_user_less(y.node());
     }
     std::vector<AnyTensor> found(targets ? targets->size() : 0);
     walk.loop(targets, found);
@@ -147,53 +152,54 @@ class BackwardWalk {
   }
 
  private:
-  struct Younger {
-    bool operator()(const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) const { return a->sequence() < b->sequence(); }
-  };
-
   // How many edges lead to each node below the roots; visits each node once.
-  void count_users(const std::shared_ptr<Node>& root) {
-    std::vector<std::shared_ptr<Node>> stack;
-    if (users_.try_emplace(root.get(), 0).second) stack.push_back(root), nodes_.push_back(root);
-    users_[root.get()] += 1;  // the seed itself
+  void count_users(Node* root) {
+    std::vector<Node*> stack;
+    const auto count = [&](Node* node) {
+      const auto [it, fresh] = sink_.pending_.try_emplace(node);
+      ++it->second.users;
+      if (fresh) stack.push_back(node);
+    };
+    count(root);  // the seed itself
     while (!stack.empty()) {
-      const auto node = stack.back();
+      const Node* const node = stack.back();
       stack.pop_back();
       for (const Edge& e : node->edges())
-        if (e) {
-          auto [it, fresh] = users_.try_emplace(e.node.get(), 0);
-          ++it->second;
-          if (fresh) stack.push_back(e.node), nodes_.push_back(e.node);
-        }
+        if (e) count(e.node.get());
     }
   }
 
-  void mark_leading(const std::vector<AnyTensor>& targets, std::unordered_set<Node*>& leading) {
+  void mark_leading(const std::vector<AnyTensor>& targets, std::unordered_set<Node*>& leading) const {
     for (const auto& t : targets) {
       check<GradError>(t.requires_grad(), "grad", "a tensor to differentiate by is no variable and depends on none");
       leading.insert(t.node().get());
     }
-    for (const auto& n : nodes_)
-      check<GradError>(!n->hides_variables(), "grad", n->name(), " may use variables inside, where grad can't see them: use backward");
-    std::sort(nodes_.begin(), nodes_.end(), [](const auto& a, const auto& b) { return a->sequence() < b->sequence(); });
-    for (const auto& n : nodes_)  // inputs are older than what uses them
+    std::vector<Node*> nodes;
+    for (const auto& [node, pending] : sink_.pending_) {
+      check<GradError>(!node->hides_variables(), "grad", node->name(), " may use variables inside, where grad can't see them: use backward");
+      nodes.push_back(node);
+    }
+    std::sort(nodes.begin(), nodes.end(), [](const Node* a, const Node* b) { return a->sequence() < b->sequence(); });
+    for (Node* n : nodes)  // inputs are older than what uses them
       for (const Edge& e : n->edges())
-        if (e && leading.count(e.node.get())) leading.insert(n.get());
+        if (e && leading.count(e.node.get())) leading.insert(n);
   }
 
-  void ready(const std::shared_ptr<Node>& node) {
-    if (--users_[node.get()] == 0) queue_.push(node);
+  static bool is_older(const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) { return a->sequence() < b->sequence(); }
+  void one_user_less(const std::shared_ptr<Node>& node) {
+    if (--sink_.pending_[node.get()].users > 0) return;
+    ready_.push_back(node);
+    std::push_heap(ready_.begin(), ready_.end(), is_older);
   }
 
   void loop(const std::vector<AnyTensor>* targets, std::vector<AnyTensor>& found) {
-    while (!queue_.empty()) {
-      const std::shared_ptr<Node> node = queue_.top();
-      queue_.pop();
-      std::vector<AnyTensor> grads;
-      if (const auto it = sink_.slots_.find(node.get()); it != sink_.slots_.end()) {
-        grads = std::move(it->second);
-        sink_.slots_.erase(it);
-      }
+    while (!ready_.empty()) {
+      std::pop_heap(ready_.begin(), ready_.end(), is_older);  // the youngest
+      const std::shared_ptr<Node> node = std::move(ready_.back());
+      ready_.pop_back();
+      const auto pending = sink_.pending_.find(node.get());
+      std::vector<AnyTensor> grads = std::move(pending->second.grads);
+      sink_.pending_.erase(pending);
       if (targets)
         for (std::size_t i = 0; i < targets->size(); ++i) {
           const AnyTensor& t = (*targets)[i];
@@ -201,10 +207,10 @@ class BackwardWalk {
             found[i] = GradSink::part(grads[t.node_output()], node->outputs()[t.node_output()], t.geometry());
         }
       if (node->is_leaf()) {
-        if (!targets && !grads.empty() && grads[0].defined()) finish(static_cast<Leaf&>(*node), grads[0]);
+        if (!targets && !grads.empty() && grads[0].defined()) finish(static_cast<Leaf&>(*node), std::move(grads[0]));
         continue;
       }
-      const std::vector<Edge>& edges = node->edges();
+      const std::span<const Edge> edges = node->edges();
       const bool flows = std::any_of(grads.begin(), grads.end(), [](const AnyTensor& g) { return g.defined(); });
       const bool runs = flows && (!targets || std::any_of(edges.begin(), edges.end(), [&](const Edge& e) { return sink_.wanted(e); }));
       if (runs) {
@@ -212,26 +218,24 @@ class BackwardWalk {
         node->backward(grads, sink_);
       }
       for (const Edge& e : edges)
-        if (e) ready(e.node);
+        if (e) one_user_less(e.node);
       if (runs) node->release_edges();
     }
   }
 
-  static void finish(Leaf& leaf, const AnyTensor& d) {
+  static void finish(Leaf& leaf, AnyTensor d) {
     const Dtype held = d.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32;
-    const AnyTensor fresh = converted(d, held);
+    if (d.dtype() != held) d = converted(d, held);
     if (leaf.grad.defined()) {
-      copy_into(leaf.grad, fresh, true);
+      copy_into(leaf.grad, d, true);
     } else {
-      leaf.grad = fresh;
+      leaf.grad = std::move(d);
     }
     if (leaf.hook) leaf.hook(leaf.grad);
   }
 
   GradSink sink_;
-  std::unordered_map<Node*, int> users_;
-  std::vector<std::shared_ptr<Node>> nodes_;
-  std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, Younger> queue_;
+  std::vector<std::shared_ptr<Node>> ready_;  // a heap, the youngest first
 };
 
 namespace detail {

@@ -75,7 +75,7 @@ auto checkpoint(F f, const X&... x) {
   // f may use variables that are no argument of it, so the result always joins the graph.
   const auto node = std::make_shared<detail::CheckpointNode<F, Y, X...>>(std::move(f), random, x...);
   AnyTensor any = y.is_dense() ? AnyTensor(y) : row_major_copy(y);
-  node->add_output(any);
+  add_output(node, any);
   return Y(any);
 }
 

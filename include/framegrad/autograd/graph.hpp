@@ -7,9 +7,11 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include <framegrad/core/few.hpp>
 #include <framegrad/core/parallel.hpp>
 #include <framegrad/core/tensor.hpp>
 
@@ -22,7 +24,8 @@ struct Edge {
   Geometry view;
 
   Edge() = default;
-  explicit Edge(const AnyTensor& t) : node(t.node()), output(t.node_output()) {
+  explicit Edge(const AnyTensor& t) : Edge(AnyTensor(t)) {}
+  explicit Edge(AnyTensor&& t) : node(t.leave_graph()), output(t.node_output()) {
     if (node) view = t.geometry();
   }
   explicit operator bool() const { return node != nullptr; }
@@ -35,9 +38,11 @@ struct OutputInfo {
   Device device;
 };
 
+using Edges = Few<Edge, 2>;
+
 class GradSink;
 
-class Node : public std::enable_shared_from_this<Node> {
+class Node {
  public:
   explicit Node(std::string_view name) : name_(name), sequence_(next_sequence()++) {}
   virtual ~Node() {
@@ -55,8 +60,8 @@ class Node : public std::enable_shared_from_this<Node> {
 
   std::string_view name() const { return name_; }
   std::uint64_t sequence() const { return sequence_; }
-  const std::vector<Edge>& edges() const { return edges_; }
-  const std::vector<OutputInfo>& outputs() const { return outputs_; }
+  std::span<const Edge> edges() const { return edges_; }
+  std::span<const OutputInfo> outputs() const { return outputs_; }
 
   /// Given ∂L/∂outputs (undefined where nothing flowed back), writes ∂L/∂inputs into the sink, then frees what it saved.
   virtual void backward(std::vector<AnyTensor>& grads, GradSink& sink) = 0;
@@ -64,15 +69,15 @@ class Node : public std::enable_shared_from_this<Node> {
   /// Whether its backward may reach variables that no edge leads to.
   virtual bool hides_variables() const { return false; }
 
-  /// Makes `t` an output of this node: the i-th, counted from 0.
-  void add_output(AnyTensor& t) {
-    outputs_.push_back({t.dtype(), t.geometry(), t.device()});
-    t.attach(shared_from_this(), std::uint32_t(outputs_.size() - 1));
+  void set_edges(Edges&& edges) { edges_ = std::move(edges); }
+  void set_edges(std::initializer_list<AnyTensor> inputs) {
+    edges_.clear();
+    for (const AnyTensor& t : inputs) edges_.push_back(Edge(t));
   }
-  void set_edges(const std::vector<AnyTensor>& inputs) { edges_ = std::vector<Edge>(inputs.begin(), inputs.end()); }
   void release_edges() { edges_.clear(); }
 
  private:
+  friend void add_output(const std::shared_ptr<Node>& node, AnyTensor& t);
   void hand_over_edges(std::vector<std::shared_ptr<Node>>& to) {
     for (Edge& e : edges_)
       if (e.node) to.push_back(std::move(e.node));
@@ -85,9 +90,15 @@ class Node : public std::enable_shared_from_this<Node> {
   }
   std::string name_;
   std::uint64_t sequence_;
-  std::vector<Edge> edges_;
-  std::vector<OutputInfo> outputs_;
+  Edges edges_;
+  Few<OutputInfo, 1> outputs_;
 };
+
+/// Makes `t` an output of the node: the i-th, counted from 0. Only floating tensors join the graph.
+inline void add_output(const std::shared_ptr<Node>& node, AnyTensor& t) {
+  node->outputs_.push_back({t.dtype(), t.geometry(), t.device()});
+  if (is_floating_dtype(t.dtype())) t.attach(node, std::uint32_t(node->outputs_.size() - 1));
+}
 
 /// A parameter's place in the graph. Gradients of bf16 and half leaves accumulate in f32.
 class Leaf final : public Node {
@@ -107,7 +118,7 @@ Any variable(Any t, std::string_view name = "leaf") {
   check<GradError>(t.is_dense(), "variable", "a tensor of sizes ", t.sizes(), " and strides ", t.strides(), " isn't dense");
   t.attach(nullptr, 0);
   const auto leaf = std::make_shared<Leaf>(name);
-  leaf->add_output(t);
+  add_output(leaf, t);
   return t;
 }
 

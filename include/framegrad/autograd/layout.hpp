@@ -26,36 +26,41 @@ inline Strides channels_last(const Shape& sizes) {
   return s;
 }
 
-inline AnyTensor copy_with(const AnyTensor& x, const Strides& strides) {
-  AnyTensor y = AnyTensor::empty(x.dtype(), x.sizes(), strides, x.device());
-  copy_into(y, x.detach());
-  return y;
-}
-
-/// x as the layout asks: x itself where it fits.
-inline AnyTensor arranged(const AnyTensor& x, const AnyTensor* main, Layout layout) {
-  if (layout == Layout::strided || !x.allocated()) return x;
-  const bool is_main = main == nullptr;
-  if (layout == Layout::row_major || (!is_main && !(x.sizes() == main->sizes())))
-    return x.is_row_major() ? x : copy_with(x, row_major(x.sizes()));
-  if (!is_main) {
-    if (x.strides() == main->strides()) return x;
+/// Lays x out as asked: it becomes a dense copy where it isn't.
+inline void arrange(AnyTensor& x, const AnyTensor* main, Layout layout) {
+  if (layout == Layout::strided || !x.allocated()) return;
+  const auto copy_with = [&](const Strides& strides) {
+    const AnyTensor y = AnyTensor::empty(x.dtype(), x.sizes(), strides, x.device());
+    copy_into(y, x);
+    x = y;
+  };
+  const auto differs = [&](const Strides& strides) {
     for (int i = 0; i < x.rank(); ++i)
-      if (x.sizes()[i] != 1 && x.strides()[i] != main->strides()[i]) return copy_with(x, main->strides());
-    return x;
+      if (x.sizes()[i] != 1 && x.strides()[i] != strides[i]) return true;
+    return false;
+  };
+  if (main && x.sizes() == main->sizes() && layout != Layout::row_major) {
+    if (differs(main->strides())) copy_with(main->strides());
+    return;
   }
+  if (main) layout = Layout::row_major;
   if (layout == Layout::channels) layout = x.rank() < 3 || x.is_row_major() || x.strides()[1] != 1 ? Layout::row_major : Layout::channels_last;
+  if (layout == Layout::channels_last && x.rank() < 3) layout = Layout::row_major;
   switch (layout) {
-    case Layout::row_major: return x.is_row_major() ? x : copy_with(x, row_major(x.sizes()));
-    case Layout::rows: return x.geometry().has_dense_rows() || x.rank() == 0 ? x : copy_with(x, row_major(x.sizes()));
+    case Layout::row_major:
+      if (!x.is_row_major()) copy_with(row_major(x.sizes()));
+      break;
+    case Layout::rows:
+      if (!x.geometry().has_dense_rows() && x.rank() > 0) copy_with(row_major(x.sizes()));
+      break;
     case Layout::channels_last: {
-      if (x.rank() < 3) return x.is_row_major() ? x : copy_with(x, row_major(x.sizes()));
       const Strides wanted = channels_last(x.sizes());
-      for (int i = 0; i < x.rank(); ++i)
-        if (x.sizes()[i] != 1 && x.strides()[i] != wanted[i]) return copy_with(x, wanted);
-      return x.viewed({x.sizes(), wanted, x.geometry().offset});
+      if (differs(wanted)) copy_with(wanted);
+      else x = x.viewed({x.sizes(), wanted, x.geometry().offset});
+      break;
     }
-    default: return x.is_dense() ? x : copy_with(x, dense_strides(x.sizes(), x.geometry()));
+    default:
+      if (!x.is_dense()) copy_with(dense_strides(x.sizes(), x.geometry()));
   }
 }
 

@@ -53,13 +53,17 @@ void for_each_field(S& s, F&& f) {
 
 }  // namespace detail
 
+/// A field that is no tensor itself. F: its type as decltype says it.
+template <class F> concept OptionalField = requires(std::remove_cvref_t<F>& field) { field.has_value(); };
+template <class F> concept ListField = requires(std::remove_cvref_t<F>& field) { field.resize(0); };
+
 /// f(tensor) for every tensor that the struct holds; absent optionals are passed over.
 template <class S, class F>
 void for_each_tensor(S& s, F&& f) {
   detail::for_each_field(s, [&](auto& field) {
-    if constexpr (requires { field.has_value(); }) {
+    if constexpr (OptionalField<decltype(field)>) {
       if (field) f(*field);
-    } else if constexpr (requires { field.size(); field.begin(); field.resize(0); }) {
+    } else if constexpr (ListField<decltype(field)>) {
       for (auto& t : field) f(t);
     } else {
       f(field);

@@ -7,13 +7,14 @@
 
 #include <sys/mman.h>
 
+#include <array>
 #include <atomic>
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <unordered_map>
 #include <vector>
 
 #include <framegrad/core/backend.hpp>
@@ -33,7 +34,7 @@ class Allocator {
     const Index size = rounded(bytes);
     const std::lock_guard lock(mutex_);
     if (limit_ > 0 && use_.used_bytes + size > limit_) fail(bytes);
-    auto& free_blocks = blocks_[size];
+    auto& free_blocks = blocks_of(size);
     void* p = nullptr;
     if (!free_blocks.empty()) {
       p = free_blocks.back();
@@ -55,7 +56,7 @@ class Allocator {
     const std::lock_guard lock(mutex_);
     use_.used_bytes -= size;
     if (!caching_) return std::free(p);
-    blocks_[size].push_back(p);
+    blocks_of(size).push_back(p);
     use_.cached_bytes += size;
   }
 
@@ -84,7 +85,7 @@ class Allocator {
   }
 
  private:
-  static constexpr Index kHuge = Index(2) << 20;
+  static constexpr Index kSmallest = 64, kHuge = Index(2) << 20;
 
   Allocator() {
     const char* s = std::getenv("FRAMEGRAD_ALLOCATOR");
@@ -99,11 +100,15 @@ class Allocator {
   }
 
   // Size classes an eighth of a power of two apart: at most 12.5 % is lost, and neighbours share blocks.
+  static Index step_of(Index bytes) { return bytes < 1024 ? kSmallest : Index(std::bit_floor(std::uint64_t(bytes))) / 8; }
   static Index rounded(Index bytes) {
-    if (bytes <= 512) return bytes <= 64 ? 64 : (bytes + 63) / 64 * 64;
-    Index step = 64;
-    while (step * 16 <= bytes) step *= 2;
-    return (bytes + step - 1) / step * step;
+    const Index step = step_of(bytes);
+    return bytes <= step ? step : (bytes + step - 1) / step * step;
+  }
+  /// Free ones of a rounded size.
+  std::vector<void*>& blocks_of(Index size) {
+    const Index step = step_of(size);
+    return blocks_[std::size_t(size / step - 1 + 8 * std::countr_zero(std::uint64_t(step / kSmallest)))];
   }
   static void* fresh(Index size) {
     void* p = std::aligned_alloc(std::size_t(size >= 2 * kHuge ? kHuge : 64), std::size_t(size >= 2 * kHuge ? (size + kHuge - 1) / kHuge * kHuge : size));
@@ -111,9 +116,10 @@ class Allocator {
     return p;
   }
   void trim_locked() {
-    for (auto& [size, list] : blocks_)
+    for (auto& list : blocks_) {
       for (void* p : list) std::free(p);
-    blocks_.clear();
+      list = {};
+    }
     use_.cached_bytes = 0;
   }
   [[noreturn]] void fail(Index bytes) const {
@@ -122,7 +128,7 @@ class Allocator {
   }
 
   mutable std::mutex mutex_;
-  std::unordered_map<Index, std::vector<void*>> blocks_;
+  std::array<std::vector<void*>, 16 + 8 * 54> blocks_;  // by size class: sixteen below 1 KiB, then eight to each power of two
   MemoryUse use_;
   Index limit_ = 0;
   bool caching_ = true;

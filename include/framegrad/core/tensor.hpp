@@ -128,6 +128,8 @@ class AnyTensor {
   const std::shared_ptr<Node>& node() const { return node_; }
   std::uint32_t node_output() const { return node_output_; }
   void attach(std::shared_ptr<Node> node, std::uint32_t output) { node_ = std::move(node), node_output_ = output; }
+  /// Its place in the graph, given away.
+  std::shared_ptr<Node> leave_graph() { return std::move(node_); }
   /// The same memory without the graph.
   AnyTensor detach() const {
     AnyTensor t = *this;
@@ -152,8 +154,9 @@ class Tensor<T, kAnyRank> : public AnyTensor {
  public:
   using Scalar = T;
   Tensor() = default;
-  explicit Tensor(const AnyTensor& t) : AnyTensor(t) {
-    check_dtype(!t.defined() || t.dtype() == dtype_of<T>, "Tensor", "holds ", t.dtype(), ", asked for as ", dtype_of<T>);
+  explicit Tensor(const AnyTensor& t) : Tensor(AnyTensor(t)) {}
+  explicit Tensor(AnyTensor&& t) : AnyTensor(std::move(t)) {
+    check_dtype(!defined() || dtype() == dtype_of<T>, "Tensor", "holds ", dtype(), ", asked for as ", dtype_of<T>);
   }
   T* data() const { return static_cast<T*>(raw()); }
   Tensor detach() const { return Tensor(AnyTensor::detach()); }
@@ -164,8 +167,10 @@ class Tensor : public Tensor<T> {
  public:
   Tensor() = default;
   explicit Tensor(const AnyTensor& t) : Tensor(Tensor<T>(t)) {}
-  Tensor(const Tensor<T>& t) : Tensor<T>(t) {
-    check_shape(!t.defined() || t.rank() == R, "Tensor", "is ", t.sizes(), ", asked for with rank ", R);
+  explicit Tensor(AnyTensor&& t) : Tensor(Tensor<T>(std::move(t))) {}
+  Tensor(const Tensor<T>& t) : Tensor(Tensor<T>(t)) {}
+  Tensor(Tensor<T>&& t) : Tensor<T>(std::move(t)) {
+    check_shape(!this->defined() || this->rank() == R, "Tensor", "is ", this->sizes(), ", asked for with rank ", R);
   }
   /// Another rank doesn't compile: `as<T, R>()` is the way to check one at run time.
   template <int Q> requires(Q != kAnyRank && Q != R)

@@ -93,9 +93,9 @@ class Recorded {
       key += text("; ", t.dtype(), t.sizes(), order(t));
     };
     detail::for_each_field(in, [&](const auto& field) {
-      if constexpr (requires { field.has_value(); }) {
+      if constexpr (OptionalField<decltype(field)>) {
         add(field ? AnyTensor(*field) : AnyTensor());
-      } else if constexpr (requires { field.resize(0); }) {
+      } else if constexpr (ListField<decltype(field)>) {
         key += text("; ", field.size(), " of");
         for (const auto& t : field) add(t);
       } else {

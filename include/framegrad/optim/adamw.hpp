@@ -117,7 +117,7 @@ class AdamW {
     const Device device = common_device();
     for (std::size_t i = 0; i < entries_.size(); ++i) work[i] = prepare(entries_[i], lr, scale);
     if (device.kind == Device::Kind::cuda) step_on(device, work);
-    else for_chunks(chunks_, 2.0, [&](const Chunk& chunk) {
+    else for_chunks(chunks_, 0.5, [&](const Chunk& chunk) {
       const Work& at = work[std::size_t(chunk.tensor)];
       const Entry& e = entries_[std::size_t(chunk.tensor)];
       if (!at.grad.defined() || at.grad.is_meta()) return;
