@@ -41,34 +41,6 @@ void allocate_described(S& s, Device device) {
   });
 }
 
-/// The tensors that an op is given, in the order of its edges.
-using Inputs = Few<AnyTensor*, 4>;
-
-/// Where they all are.
-inline Device common_device(const Inputs& inputs, std::string_view name) {
-  Device device = kCpu;
-  for (const AnyTensor* t : inputs) {
-    if (!t->allocated()) continue;
-    if (t->is_meta()) return kMeta;
-    if (t->device() != kCpu) device = t->device();
-  }
-  for (const AnyTensor* t : inputs)
-    check<DeviceError>(!t->allocated() || t->device() == device, name, "one input is on ", t->device(), ", another on ", device);
-  return device;
-}
-
-/// Takes the inputs out of the graph and lays them out as the op asks. Returns the edges to where they came from.
-inline Edges arranged(const Inputs& inputs, Layout layout) {
-  Edges edges;
-  const AnyTensor* main = nullptr;
-  for (AnyTensor* t : inputs) {
-    edges.push_back(Edge(std::move(*t)));
-    arrange(*t, main, layout);
-    if (!main) main = t;
-  }
-  return edges;
-}
-
 template <class O>
 concept HasCuda = kWithCuda && requires(const typename O::Attrs& a, const typename O::In& in, typename O::Out& out, typename O::Saved* s) { O::forward(Cuda{}, a, in, out, s); };
 template <class O>

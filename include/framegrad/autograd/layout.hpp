@@ -1,7 +1,8 @@
-// How an op takes its inputs, and the dense copy that it gets of one that is laid out otherwise.
+// How an op takes its inputs: from where, and as a dense copy where one is laid out otherwise than it asks.
 #pragma once
 
 #include <framegrad/autograd/copy.hpp>
+#include <framegrad/autograd/graph.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
 
@@ -62,6 +63,34 @@ inline void arrange(AnyTensor& x, const AnyTensor* main, Layout layout) {
     default:
       if (!x.is_dense()) copy_with(dense_strides(x.sizes(), x.geometry()));
   }
+}
+
+/// The tensors that an op is given, in the order of its edges.
+using Inputs = Few<AnyTensor*, 4>;
+
+/// Where they all are.
+inline Device common_device(const Inputs& inputs, std::string_view name) {
+  Device device = kCpu;
+  for (const AnyTensor* t : inputs) {
+    if (!t->allocated()) continue;
+    if (t->is_meta()) return kMeta;
+    if (t->device() != kCpu) device = t->device();
+  }
+  for (const AnyTensor* t : inputs)
+    check<DeviceError>(!t->allocated() || t->device() == device, name, "one input is on ", t->device(), ", another on ", device);
+  return device;
+}
+
+/// Takes the inputs out of the graph and lays them out as the op asks. Returns the edges to where they came from.
+inline Edges arranged(const Inputs& inputs, Layout layout) {
+  Edges edges;
+  const AnyTensor* main = nullptr;
+  for (AnyTensor* t : inputs) {
+    edges.push_back(Edge(std::move(*t)));
+    arrange(*t, main, layout);
+    if (!main) main = t;
+  }
+  return edges;
 }
 
 }  // namespace detail

@@ -128,7 +128,6 @@ class AnyTensor {
   const std::shared_ptr<Node>& node() const { return node_; }
   std::uint32_t node_output() const { return node_output_; }
   void attach(std::shared_ptr<Node> node, std::uint32_t output) { node_ = std::move(node), node_output_ = output; }
-  /// Its place in the graph, given away.
   std::shared_ptr<Node> leave_graph() { return std::move(node_); }
   /// The same memory without the graph.
   AnyTensor detach() const {
@@ -225,7 +224,6 @@ inline AnyTensor on_host(const AnyTensor& t) {
 }  // namespace detail
 
 // What `infer` writes: shapes, which apply allocates.
-
 /// A tensor of these sizes, row-major.
 template <class T> Tensor<T> of_shape(const Shape& sizes) { return Tensor<T>(AnyTensor::described(dtype_of<T>, sizes, row_major(sizes))); }
 /// A dense tensor of x's sizes in x's order of axes.
@@ -239,7 +237,6 @@ template <class T> Tensor<T> like_rows(const Tensor<T>& x, Index last) {
 }
 
 // Making tensors.
-
 template <class T, int R> Tensor<T, R> empty(const Index (&sizes)[R], Device device = kCpu) {
   return Tensor<T, R>(AnyTensor::empty(dtype_of<T>, Shape(std::span<const Index>(sizes)), device));
 }
