@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -20,9 +21,14 @@ class Memory {
     bool holds(std::uintptr_t p, std::size_t bytes) const { return p >= begin && p + bytes <= end; }
   };
 
+  /// In place of what lies there: a graph that runs again gives memory anew that holds its last run's results.
   void add(const void* p, std::size_t bytes) {
     const std::lock_guard lock(mutex_);
-    spans_[reinterpret_cast<std::uintptr_t>(p)] = bytes;
+    const auto begin = reinterpret_cast<std::uintptr_t>(p);
+    auto i = spans_.lower_bound(begin);
+    if (i != spans_.begin() && std::prev(i)->first + std::prev(i)->second > begin) --i;
+    while (i != spans_.end() && i->first < begin + bytes) i = spans_.erase(i);
+    spans_[begin] = bytes;
     ++version_;
   }
   void remove(const void* p) {

@@ -1,4 +1,4 @@
-// What the GPU's runtime does on the host: pools whose memory comes again at the same addresses, and copies by way of pinned buffers, here with a stream
+// What the GPU's runtime does on the host: pools whose memory comes again at the same addresses, the account of what is live, and copies by way of pinned buffers, here with a stream
 // that runs only when somebody waits for it.
 #include <gtest/gtest.h>
 
@@ -11,6 +11,7 @@
 #include <string>
 
 #include "cuda/memory_pool.hpp"
+#include "cuda/simt/memory.hpp"
 #include "cuda/staging.hpp"
 
 namespace {
@@ -110,6 +111,24 @@ TEST_F(Pools, WhatIsInUseStaysWhenAPoolCloses) {
   EXPECT_EQ(given_back, taken / 2);
   EXPECT_TRUE(pool.give(a));
   EXPECT_TRUE(pool.drop_unused(drop));
+}
+
+TEST(Live, WhatIsGivenAnewReplacesWhatLayThere) {
+  alignas(256) static char at[1024];
+  const auto address = [](Index i) { return reinterpret_cast<std::uintptr_t>(at + i); };
+  simt::Memory live;
+  const auto span = [&](Index i) {
+    const auto s = live.before(address(i));
+    return s ? std::pair(Index(s->begin - address(0)), Index(s->end - address(0))) : std::pair(Index(-1), Index(-1));
+  };
+  live.add(at, 256), live.add(at + 256, 256), live.add(at + 768, 256);
+  live.add(at + 128, 512);  // reaches back into the first, over the second, up to the third
+  EXPECT_EQ(span(64), std::pair(Index(-1), Index(-1)));
+  EXPECT_EQ(span(300), std::pair(Index(128), Index(640)));
+  EXPECT_EQ(span(800), std::pair(Index(768), Index(1024)));
+  live.add(at + 640, 128);  // what only touches stays
+  EXPECT_EQ(span(639), std::pair(Index(128), Index(640)));
+  EXPECT_EQ(span(1023), std::pair(Index(768), Index(1024)));
 }
 
 /// A stream that does nothing until an event in it is waited for.
