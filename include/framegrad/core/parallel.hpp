@@ -209,9 +209,9 @@ inline void set_executor(Executor executor) {
 inline constexpr double kSerialWork = 20e3;
 
 /// Calls f(Range) for ranges that cover [0, n). `cost`: nanoseconds of work an item, roughly.
-/// Ranges begin at multiples of `grain`.
+/// Ranges begin at multiples of `grain`. Up to `most` ranges a thread: they even out cores of different speed, at little overhead.
 template <class F>
-void parallel_for(Index n, double cost, F&& f, Index grain = 1) {
+void parallel_for(Index n, double cost, F&& f, Index grain = 1, Index most = 4) {
   if (n <= 0) return;
   const bool inside = detail::Pool::inside(), records_ops = detail::records_ops();
   const RandomState random = RandomState::instance();
@@ -221,9 +221,8 @@ void parallel_for(Index n, double cost, F&& f, Index grain = 1) {
     f(Range{0, n});
     return;
   }
-  // Up to four ranges a thread: evens out cores of different speed, at little overhead.
   Index ranges = Index(double(n) * cost / (kSerialWork / 4));
-  if (ranges > 4 * width) ranges = 4 * width;
+  if (ranges > most * width) ranges = most * width;
   if (ranges < width) ranges = width;
   const Index units = (n + grain - 1) / grain;
   if (ranges > units) ranges = units;

@@ -19,7 +19,6 @@
 
 #include <sys/mman.h>
 
-#include <atomic>
 #include <cstdlib>
 #include <memory>
 
@@ -176,28 +175,22 @@ void gemm_in_units(const Operand<T>& a, const Operand<T>& b, Out* c, Index ldc, 
     }
   }
   const Index across = ceil_div(p.slivers, p.sliver_block), down = ceil_div(a.lines, p.row_block);
-  const Index blocks = across * down, shares = workers < blocks ? workers : blocks;
-  // Few at a time, so that all threads end together.
-  const Index at_once = workers > 1 ? ceil_div(blocks, 16 * workers) : blocks;
-  std::atomic<Index> taken{0};
+  const Index blocks = across * down;
   const bool strips = p.tiles && a.k_stride == 1 && p.units <= p.unit_block;  // rows are met once: what is next is the next tile's
   const double flop_ns = 2.0 * double(a.lines) * double(b.lines) * double(a.depth) / 60;
-  parallel_for(shares, flop_ns / double(shares), [&](Range) {
+  parallel_for(blocks, flop_ns / double(blocks), [&](Range r) {
 #if defined(__x86_64__)
     if (p.tiles) amx_begin();
 #endif
-    for (Index first; (first = taken.fetch_add(at_once, std::memory_order_relaxed)) < blocks;) {
-      const Index end = first + at_once < blocks ? first + at_once : blocks;
-      for (Index i = first; i < end; ++i) {
-        Operand<T> here = a;
-        if (!here.ahead) here.ahead = (strips ? p.rows_tile : i + 1 < end && (i + 1) % down ? p.row_block : 0) * a.line_stride;
-        gemm_block<T, U>(p, here, b, packed, i % down * p.row_block, i / down * p.sliver_block, begin, c, ldc, o);
-      }
+    for (Index i = r.begin; i < r.end; ++i) {
+      Operand<T> here = a;
+      if (!here.ahead) here.ahead = (strips ? p.rows_tile : i + 1 < r.end && (i + 1) % down ? p.row_block : 0) * a.line_stride;
+      gemm_block<T, U>(p, here, b, packed, i % down * p.row_block, i / down * p.sliver_block, begin, c, ldc, o);
     }
 #if defined(__x86_64__)
     if (p.tiles) amx_end();
 #endif
-  });
+  }, 1, 16);  // few at a time, so that all threads end together
 }
 
 /// C by rows, ldc apart, of operands that may lie anywhere.
