@@ -1,4 +1,5 @@
 // Convolution over frames, height and width, as in a video autoencoder. On a GPU also the shapes of Stable Diffusion's and CogVideoX's.
+// Products are counted as the definition has them: where windows of 3x3 take fewer, a share of the peak may exceed 1.
 #include <framegrad/ops/conv.hpp>
 
 #include "row.hpp"

@@ -8,7 +8,8 @@ namespace {
 
 constexpr Index kSide = 64;  // of the latent; the frame has eight times that
 
-/// 2 a tap, channel in and out, and cell: convolutions of 3x3 from 64 to 64 at the four sizes, from and to the latent and the frame, and the context's.
+/// 2 a tap, channel in and out, and cell: convolutions of 3x3 from 64 to 64 at the four sizes, from and to the latent and the frame, and the context's;
+/// as the definition has them, whatever is saved.
 double flops() {
   const double pixels = 64.0 * kSide * kSide, inner = 2.0 * 9 * 64 * 64;
   return pixels * (inner * (4 + 10 / 4.0 + 10 / 16.0 + 9 / 64.0) + 2.0 * 9 * 64 * 3 + (2.0 * 9 * 32 * 64 + 3 * 2 * 2.0 * 64 * 256) / 64);

@@ -1,12 +1,13 @@
 // Convolution over channels-last rows, without im2col: output and data gradient, as one gather over taps.
 //
-//   target[p] = bias + Σ_taps source[p ∘ tap] · W[tap]            a row of channels for each position p of a grid
+//   target[p] = epilogue(Σ_taps source[p ∘ tap] · W[tap])            a row of channels for each position p of a grid
 //
 // Forward: the grid is the output, and source index = stride·p + dilation·tap − padding. Data gradient: dx at the input
 // positions i ≡ r (mod stride) takes the taps with r + padding − dilation·tap ≡ 0 (mod stride), with source index
 // p + (r + padding − dilation·tap)/stride: a convolution of its own for each residue r, in which no product is wasted.
 //
-// The source is copied once into a lattice (conv_lattice.hpp) of cells of 16 units, block of channels by block, in the type that is
+// Windows of 3x3 in f32 take fewer products (conv_winograd.hpp), a few outputs another order of the sums (conv_few.hpp). Everything else:
+// the source is copied once into a lattice (conv_lattice.hpp) of cells of 16 units, block of channels by block, in the type that is
 // multiplied. A tile's sum then runs over all blocks and taps: the left operand is read at a constant offset for each, the right one,
 // the weights, in order. Bytes: the source is read and written once more than the least.
 #pragma once

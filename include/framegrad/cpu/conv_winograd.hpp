@@ -26,7 +26,7 @@ namespace detail {
 
 inline constexpr Index kPlaces = 16;                        // of a window: cells, and products
 inline constexpr Index kWindowBytes = Index(768) << 10;     // of a block's transformed cells
-inline constexpr Index kWindowTiles = 6;                    // register tiles that a block has at most
+inline constexpr Index kWindowTiles = 4;                    // register tiles that a block has at most
 
 /// Bᵀ·d·B of windows, whose cells are 16 rows of channels each, to [place][block of channels][window][16].
 struct WinogradSource {

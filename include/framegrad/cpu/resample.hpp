@@ -6,6 +6,7 @@
 // is gathered in a fixed order. Bound by memory.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include <framegrad/core/parallel.hpp>
@@ -24,6 +25,12 @@ struct AxisTaps {
   /// Taps of one more target: add() each, then end_target().
   void add(Index source, double w) { index.push_back(source), weight.push_back(w); }
   void end_target() { begin.push_back(Index(index.size())); }
+
+  /// Whether each target is one source.
+  bool repeats() const {
+    return index.size() + 1 == begin.size() && std::all_of(weight.begin(), weight.end(), [](double w) { return w == 1; }) &&
+           std::adjacent_find(begin.begin(), begin.end()) == begin.end();
+  }
 
   AxisTaps transposed() const {
     AxisTaps t;
@@ -66,6 +73,7 @@ void resample(const T* x, T* y, Index images, Index C, const std::array<AxisTaps
   using A = accum_t<T>;
   const AxisTaps &D = axes[0], &H = axes[1], &W = axes[2];
   const std::vector<A> weight(W.weight.begin(), W.weight.end());
+  const bool repeats = D.repeats() && H.repeats() && W.repeats();
   const Index lines = images * D.targets() * H.targets(), line_size = W.targets() * C;
   const double taps = double(D.index.size()) * double(H.index.size()) / double(std::max<Index>(1, D.targets() * H.targets()));
   parallel_for(lines, 0.3 * double(W.index.size() * std::size_t(C)) * taps + 20, [&](Range r) {
@@ -80,6 +88,10 @@ void resample(const T* x, T* y, Index images, Index C, const std::array<AxisTaps
           from.push_back(x + ((n * D.sources + D.index[std::size_t(a)]) * H.sources + H.index[std::size_t(b)]) * W.sources * C);
           from_weight.push_back(A(D.weight[std::size_t(a)] * H.weight[std::size_t(b)]));
         }
+      if (repeats) {  // a line of cells as they are: no conversion, no product
+        for (Index w = 0; w < W.targets(); ++w) std::copy_n(from.front() + W.index[std::size_t(w)] * C, C, y + i * line_size + w * C);
+        continue;
+      }
       dispatch<ResampleLine>(static_cast<const T* const*>(from.data()), static_cast<const A*>(from_weight.data()), Index(from.size()), W.targets(), W.begin.data(), W.index.data(),
                              weight.data(), C, y + i * line_size);
     }
