@@ -157,7 +157,8 @@ const U* pack_all(const GemmPlan& p, const Operand<T>& b) {
 
 template <class T, class U, class Out>
 void gemm_in_units(const Operand<T>& a, const Operand<T>& b, Out* c, Index ldc, GemmOptions<Out> o) {
-  const Index workers = fg::detail::Pool::inside() ? 1 : threads();
+  const double flop_ns = 2.0 * double(a.lines) * double(b.lines) * double(a.depth) / 60;
+  const Index workers = fg::detail::Pool::inside() || flop_ns < kSerialWork ? 1 : threads();
   const GemmPlan p = gemm_plan<T, U>(a, b, workers);
   const U* packed = p.pack_ahead ? pack_all<T, U>(p, b) : nullptr;
   // Sums begin at the bias where the epilogue then has nothing left to do.
@@ -177,7 +178,6 @@ void gemm_in_units(const Operand<T>& a, const Operand<T>& b, Out* c, Index ldc, 
   const Index across = ceil_div(p.slivers, p.sliver_block), down = ceil_div(a.lines, p.row_block);
   const Index blocks = across * down;
   const bool strips = p.tiles && a.k_stride == 1 && p.units <= p.unit_block;  // rows are met once: what is next is the next tile's
-  const double flop_ns = 2.0 * double(a.lines) * double(b.lines) * double(a.depth) / 60;
   parallel_for(blocks, flop_ns / double(blocks), [&](Range r) {
 #if defined(__x86_64__)
     if (p.tiles) amx_begin();
