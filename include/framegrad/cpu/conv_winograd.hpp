@@ -34,14 +34,14 @@ struct WinogradSource {
   FRAMEGRAD_INLINE static void run(const T* const* cell, Index windows, Index depth, float* to, Index place_step, Index block_step) {
     using V = Vec<float, B>;
     for (Index i = 0; i < windows; ++i, cell += kPlaces)
-      each<V>(depth, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
+      for (Index c = 0; c < depth; c += V::lanes) {
         V t[4][4];  // Bᵀ·d
 #pragma GCC unroll 4
         for (int j = 0; j < 4; ++j) {
-          const V d0 = l.load(cell[j]), d1 = l.load(cell[4 + j]), d2 = l.load(cell[8 + j]), d3 = l.load(cell[12 + j]);
+          const V d0 = load_all<V>(cell[j] + c), d1 = load_all<V>(cell[4 + j] + c), d2 = load_all<V>(cell[8 + j] + c), d3 = load_all<V>(cell[12 + j] + c);
           t[0][j] = d0 - d2, t[1][j] = d1 + d2, t[2][j] = d2 - d1, t[3][j] = d1 - d3;
         }
-        float* at = to + l.index / kCellUnits * block_step + i * kCellUnits + l.index % kCellUnits;
+        float* at = to + c / kCellUnits * block_step + i * kCellUnits + c % kCellUnits;
 #pragma GCC unroll 4
         for (int r = 0; r < 4; ++r, at += 4 * place_step) {
           store_all(at, t[r][0] - t[r][2]);
@@ -49,7 +49,7 @@ struct WinogradSource {
           store_all(at + 2 * place_step, t[r][2] - t[r][1]);
           store_all(at + 3 * place_step, t[r][1] - t[r][3]);
         }
-      });
+      }
   }
 };
 
@@ -59,20 +59,20 @@ struct WinogradWeights {
   FRAMEGRAD_INLINE static void run(const float* g, Index width, float* to, Index place_step) {
     using V = Vec<float, B>;
     const V half(0.5f);
-    each<V>(width, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
+    for (Index o = 0; o < width; o += V::lanes) {
       V t[4][3];  // G·g
 #pragma GCC unroll 3
       for (int j = 0; j < 3; ++j) {
-        const V g0 = l.load(g + j * width), g1 = l.load(g + (3 + j) * width), g2 = l.load(g + (6 + j) * width), ends = (g0 + g2) * half, middle = g1 * half;
+        const V g0 = load_all<V>(g + j * width + o), g1 = load_all<V>(g + (3 + j) * width + o), g2 = load_all<V>(g + (6 + j) * width + o), ends = (g0 + g2) * half, middle = g1 * half;
         t[0][j] = g0, t[1][j] = ends + middle, t[2][j] = ends - middle, t[3][j] = g2;
       }
 #pragma GCC unroll 4
       for (int r = 0; r < 4; ++r) {
         const V ends = (t[r][0] + t[r][2]) * half, middle = t[r][1] * half;
-        float* const at = to + 4 * r * place_step;
-        l.store(at, t[r][0]), l.store(at + place_step, ends + middle), l.store(at + 2 * place_step, ends - middle), l.store(at + 3 * place_step, t[r][2]);
+        float* const at = to + 4 * r * place_step + o;
+        store_all(at, t[r][0]), store_all(at + place_step, ends + middle), store_all(at + 2 * place_step, ends - middle), store_all(at + 3 * place_step, t[r][2]);
       }
-    });
+    }
   }
 };
 
@@ -115,14 +115,15 @@ struct WinogradBlock {
   FRAMEGRAD_INLINE void store(Index o, Index live) const {
     using V = Vec<float, B>;
     for (Index i = 0; i < windows; ++i)
-      each<V>(live, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA {
-        const float* const from = sums + i * width + l.index;
+      for (Index j = 0; j < live; j += V::lanes) {
+        const Lanes<V> l{j};
+        const float* const from = sums + i * width + j;
         V t[2][4];  // Aᵀ·m
 #pragma GCC unroll 4
-        for (int j = 0; j < 4; ++j) {
-          const V m0 = load_all<V>(from + j * sums_step), m1 = load_all<V>(from + (4 + j) * sums_step);
-          const V m2 = load_all<V>(from + (8 + j) * sums_step), m3 = load_all<V>(from + (12 + j) * sums_step);
-          t[0][j] = m0 + m1 + m2, t[1][j] = m1 - m2 - m3;
+        for (int k = 0; k < 4; ++k) {
+          const V m0 = load_all<V>(from + k * sums_step), m1 = load_all<V>(from + (4 + k) * sums_step);
+          const V m2 = load_all<V>(from + (8 + k) * sums_step), m3 = load_all<V>(from + (12 + k) * sums_step);
+          t[0][k] = m0 + m1 + m2, t[1][k] = m1 - m2 - m3;
         }
 #pragma GCC unroll 2
         for (int r = 0; r < 2; ++r) {
@@ -130,7 +131,7 @@ struct WinogradBlock {
           if (row[0] >= 0) l.store(y + row[0] * pitch + o, epilogue.of(l, t[r][0] + t[r][1] + t[r][2], o, row[0] * pitch));
           if (row[1] >= 0) l.store(y + row[1] * pitch + o, epilogue.of(l, t[r][1] - t[r][2] - t[r][3], o, row[1] * pitch));
         }
-      });
+      }
   }
 };
 
@@ -139,16 +140,18 @@ inline bool winograd_axis(const ConvAxis& x) {
   return x.source_step == 1 && x.target_step == 1 && x.offset.size() == 3 && std::abs(x.offset[1] - x.offset[0]) == 1 && x.offset[2] - x.offset[1] == x.offset[1] - x.offset[0];
 }
 
-/// Whether to: of few channels the transforms cost more than they save, and so do windows that jut out of small planes. The images' number must not decide.
+/// Whether to: channels in whole cells; of few the transforms cost more than they save, and so do windows that jut out of small planes. The images'
+/// number must not decide.
 inline bool winograd_fits(const ConvGrid& grid, Index depth, Index outputs) {
   const Index H = grid.axis[1].count, W = grid.axis[2].count;
-  return winograd_axis(grid.axis[1]) && winograd_axis(grid.axis[2]) && depth >= 16 && outputs >= 16 && H * W >= 64 && 4 * ceil_div(H, 2) * ceil_div(W, 2) * 3 <= 4 * H * W;
+  const bool whole_cells = depth > 0 && outputs > 0 && depth % kCellUnits == 0 && outputs % kCellUnits == 0;
+  return winograd_axis(grid.axis[1]) && winograd_axis(grid.axis[2]) && whole_cells && H * W >= 64 && 3 * ceil_div(H, 2) * ceil_div(W, 2) <= H * W;
 }
 
 /// G·g·Gᵀ in slivers: [sliver][place][tap of the depth][block of channels][channel][width].
 template <class T>
 ConvBuffer<float> pack_winograd_weights(const ConvGrid& grid, const ConvMatrix<const T>& w, Index width) {
-  const Index depth_taps = Index(grid.axis[0].tap.size()), blocks = ceil_div(w.depth, kCellUnits), slivers = ceil_div(w.outputs, width);
+  const Index depth_taps = Index(grid.axis[0].tap.size()), blocks = w.depth / kCellUnits, slivers = ceil_div(w.outputs, width);
   const Index step = kCellUnits * width, place_step = depth_taps * blocks * step;
   const bool down = grid.axis[1].offset[1] < grid.axis[1].offset[0], left = grid.axis[2].offset[1] < grid.axis[2].offset[0];
   ConvBuffer<float> packed(slivers * kPlaces * place_step);
@@ -157,7 +160,7 @@ ConvBuffer<float> pack_winograd_weights(const ConvGrid& grid, const ConvMatrix<c
     for (Index i = range.begin; i < range.end; ++i) {
       const Index o = i / (depth_taps * blocks) * width, k = i / blocks % depth_taps, c = i % blocks * kCellUnits, live = std::min(width, w.outputs - o);
       float* const to = packed.data() + i / (depth_taps * blocks) * kPlaces * place_step + (k * blocks + i % blocks) * step;
-      for (Index u = 0; u < std::min(kCellUnits, w.depth - c); ++u) {
+      for (Index u = 0; u < kCellUnits; ++u) {
         for (Index t = 0; t < 9; ++t) {
           const Index row = down ? 2 - t / 3 : t / 3, column = left ? 2 - t % 3 : t % 3;
           const T* const from = w.data + o * w.output_step + (c + u) * w.depth_step + w.tap_offset[std::size_t(k * 9 + row * 3 + column)];
@@ -175,7 +178,7 @@ template <class T>
 void convolve_winograd(const ConvGrid& grid, const T* source, Index source_pitch, const ConvMatrix<const T>& matrix, const ConvEpilogue<float, T>& epilogue, T* target,
                        Index target_pitch) {
   const ConvAxis &D = grid.axis[0], &H = grid.axis[1], &W = grid.axis[2];
-  const Index width = sliver_width<float>(), blocks = ceil_div(matrix.depth, kCellUnits), taps = Index(D.tap.size());
+  const Index width = sliver_width<float>(), blocks = matrix.depth / kCellUnits, taps = Index(D.tap.size());
   const ConvBuffer<float> weights = pack_winograd_weights(grid, matrix, width);
   const ConvBuffer<T> nothing(matrix.depth);  // the cells beyond a border
   std::fill(nothing.data(), nothing.data() + matrix.depth, T(0.0f));
@@ -222,7 +225,7 @@ void convolve_winograd(const ConvGrid& grid, const T* source, Index source_pitch
             dispatch<WinogradSource>(static_cast<const T* const*>(cell.data()), filled, matrix.depth, to, place_step, block_step);
           }
           first_tap = std::min(first_tap, k);
-          for (Index b = 0; b < blocks; ++b) steps.push_back({to - cells + b * block_step, std::min(kCellUnits, matrix.depth - b * kCellUnits)});
+          for (Index b = 0; b < blocks; ++b) steps.push_back({to - cells + b * block_step, kCellUnits});
         }
         const Index base = (image * D.targets + D.target_begin + D.target_step * d) * H.targets;
         for (Index i = 0; i < count; ++i) {
