@@ -21,7 +21,7 @@ inline constexpr Index kBandBytes = Index(1) << 20;  // of t, about
 /// A tap of a line's first target: where it stands in t, and the cell of its line that it reads.
 struct FewTap { Index at, cell; };
 
-/// One line of targets.
+/// One line of targets; their few numbers fill the narrowest vector.
 struct FewLine {
   template <int B, class T>
   FRAMEGRAD_INLINE static void run(const float* t, const FewTap* tap, Index taps, Index columns, Index cells, Index count, Index outputs, const ConvEpilogue<float, T>& epilogue,
@@ -79,8 +79,8 @@ void convolve_to_few(const ConvGrid& grid, const T* source, Index source_pitch, 
           if (at >= 0 && at < to - from) tap[std::size_t(n++)] = {(at * W.sources + left) * columns + k * matrix.outputs, left};
         }
         const Index row = ((image * D.targets + D.target_begin + D.target_step * d) * H.targets + H.target_begin + H.target_step * h) * W.targets + W.target_begin;
-        dispatch<FewLine>(static_cast<const float*>(t), static_cast<const FewTap*>(tap.data()), n, columns, W.sources, W.count, matrix.outputs, epilogue, target,
-                          row * target_pitch, W.target_step * target_pitch);
+        run16<FewLine>(static_cast<const float*>(t), static_cast<const FewTap*>(tap.data()), n, columns, W.sources, W.count, matrix.outputs, epilogue, target, row * target_pitch,
+                       W.target_step * target_pitch);
       }
     }
   });
