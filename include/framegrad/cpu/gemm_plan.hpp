@@ -80,7 +80,8 @@ AheadRows rows_of(const Operand<T>& x, Index line, Index lines, Index k, Index d
   return r;
 }
 
-/// What the block at (row, sliver) fetches while it multiplies units [u, u + units): its own next ones, or, with the last, what lies `ahead`.
+/// What the block at (row, sliver) fetches while it multiplies units [u, u + units): its own next ones, or, with the last, the first ones of
+/// what lies `ahead`, which meet the same slivers again if they are packed ahead.
 template <class T, class U>
 Ahead what_is_next(const GemmPlan& p, Operand<T> a, Operand<T> b, const U* packed, Index row, Index sliver, Index u, Index units) {
   constexpr int D = kUnitDepth<U>;
@@ -91,7 +92,8 @@ Ahead what_is_next(const GemmPlan& p, Operand<T> a, Operand<T> b, const U* packe
   if (is_last) a.data += a.ahead, b.data += b.ahead;
   Ahead ahead;
   if (!is_last || a.ahead) ahead.a = rows_of(a, row, rows, next * D, next_units * D);
-  if (p.pack_ahead && !is_last) {
+  const bool again = a.ahead && !b.ahead && p.unit_block < p.units;
+  if (p.pack_ahead && (!is_last || again)) {
     const Index filled = p.tiles ? round_up(next_units, 16) : next_units;
     ahead.b.data = reinterpret_cast<const char*>(packed + next * p.slivers * p.width + column * filled);
     ahead.b.rows = 1, ahead.b.bytes = slivers * p.width * filled * Index(sizeof(U));
@@ -100,7 +102,7 @@ Ahead what_is_next(const GemmPlan& p, Operand<T> a, Operand<T> b, const U* packe
   }
   const Index tiles = ceil_div(rows, p.rows_tile) * slivers;
   const Index lines = std::max(ahead.a.lines(), ahead.b.lines());
-  while (!p.tiles && ahead.every > 2 && tiles * (units / ahead.every) < lines) ahead.every /= 2;
+  while (!p.tiles && ahead.every > 4 && tiles * (units / ahead.every) < lines) ahead.every /= 2;
   ahead.spread(tiles, p.tiles ? round_up(units, 16) : units);
   return ahead;
 }

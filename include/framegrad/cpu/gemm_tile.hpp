@@ -25,6 +25,8 @@ struct Sums {
   Index from_stride;
   A* to;
   Index to_stride;
+  const A* next = nullptr;  // rows that the next tile meets: fetched while this one multiplies
+  Index next_stride = 0;
 };
 
 namespace detail {
@@ -56,37 +58,51 @@ struct FmaTile {
       __asm__("" : "+r"(row[g]));
     }
     const Index stride3 = 3 * stride, mask = ahead->every - 1;
-    U* to = s.to;
     const char *next_a = ahead->a.take().data, *next_b = ahead->b.take().data;  // of more than one piece each, only the first
     if (!next_a) next_a = reinterpret_cast<const char*>(b);
     if (!next_b) next_b = reinterpret_cast<const char*>(b);
-    for (Index u = 0; u < units; ++u, b += 2 * V::lanes) {
-      // A line at a time, first of c and then what is needed next: many at once would hold the sums up.
-      if (u < R * Vectors) {
-        fetch_to_write(to);
-        to += u == R - 1 ? V::lanes - (R - 1) * s.to_stride : s.to_stride;
-      }
-      if ((u & mask) == mask) {
-        __builtin_prefetch(next_a, 0, 2), __builtin_prefetch(next_b, 0, 2);
-        next_a += 64, next_b += 64;
-      }
+    const auto step = [&](int d) FRAMEGRAD_LAMBDA {
       N right[Vectors];
 #pragma GCC unroll 2
-      for (int v = 0; v < Vectors; ++v) right[v] = load_all<V>(b + v * V::lanes).v;
+      for (int v = 0; v < Vectors; ++v) right[v] = load_all<V>(b + d * 2 * V::lanes + v * V::lanes).v;
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const char* const at = panels ? a + r * sizeof(U) : row[r / 4] + (r % 4 == 3 ? stride3 : r % 4 * stride);
+        const char* const at = panels ? a + (d * P + r) * sizeof(U) : row[r / 4] + (r % 4 == 3 ? stride3 : r % 4 * stride) + d * sizeof(U);
         const N x = V(unit_at<U>(at)).v;
 #pragma GCC unroll 2
         for (int v = 0; v < Vectors; ++v) sum[r][v] = x * right[v] + sum[r][v];
       }
+    };
+    const auto advance = [&](int steps) FRAMEGRAD_LAMBDA {
+      b += steps * 2 * V::lanes;
       if constexpr (panels) {
-        a += P * sizeof(U);
+        a += steps * P * sizeof(U);
       } else {
 #pragma GCC unroll 4
-        for (int g = 0; g < groups; ++g) row[g] += sizeof(U);
+        for (int g = 0; g < groups; ++g) row[g] += steps * sizeof(U);
       }
+    };
+    // Several steps share the additions of addresses. In between a line or two at a time is fetched, rows of the next tile's sums and what is
+    // needed later, spread over the whole sum: many at once would hold its own loads up.
+    constexpr int S = R >= 4 && Vectors == 2 ? 4 : 1;
+    const U* next = s.next;
+    const Index rows_every = units >= S * R ? units / (S * R) * S : S;
+    Index u = 0, next_row = 0;
+    for (; u + S <= units; u += S) {
+      if (u == next_row) {
+        fetch_to_write(next);
+        if constexpr (Vectors == 2) fetch_to_write(next + V::lanes);
+        next += s.next_stride, next_row += rows_every;
+      }
+      if ((u & mask) == 0) {
+        __builtin_prefetch(next_a, 0, 2), __builtin_prefetch(next_b, 0, 2);
+        next_a += 64, next_b += 64;
+      }
+#pragma GCC unroll 4
+      for (int d = 0; d < S; ++d) step(d);
+      advance(S);
     }
+    for (; u < units; ++u) step(0), advance(1);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
@@ -95,21 +111,25 @@ struct FmaTile {
 };
 
 /// Tile<R> over all rows: what R doesn't divide goes in tiles of Rest rows and then of two and one.
-/// P: rows of a panel.
-template <int R, int Rest, int P, bool panels, template <int, bool> class Tile, class U, class A>
+/// P: rows of a panel. W: columns of a sliver.
+template <int R, int Rest, int P, int W, bool panels, template <int, bool> class Tile, class U, class A>
 FRAMEGRAD_INLINE void each_tile(Index rows, Index units, const LeftRows& a, const U* b, const Sums<A>& s, Ahead* ahead) {
   const auto a_at = [&](Index i) FRAMEGRAD_LAMBDA {
     return a.data + (panels ? (i / P * P * (units + 1) + i % P) * Index(sizeof(U)) : i * a.stride);
   };
-  const auto sums_at = [&](Index i) FRAMEGRAD_LAMBDA {
-    return Sums<A>{s.from ? s.from + i * s.from_stride : nullptr, s.from_stride, s.to + i * s.to_stride, s.to_stride};
+  const bool reads = s.from && s.from_stride;  // sums of the block of k before: these are what a tile waits for, else where they go
+  const A* const next = reads ? s.from : s.to;
+  const Index next_stride = reads ? s.from_stride : s.to_stride;
+  const auto sums_at = [&](Index i, Index tile_rows) FRAMEGRAD_LAMBDA {
+    return Sums<A>{s.from ? s.from + i * s.from_stride : nullptr, s.from_stride, s.to + i * s.to_stride, s.to_stride,
+                   i + tile_rows < rows ? next + (i + tile_rows) * next_stride : next + W, next_stride};  // behind the last rows the next sliver's first
   };
   Index i = 0;
-  for (; i + R <= rows; i += R) Tile<R, panels>::run(units, a_at(i), a.stride, b, sums_at(i), ahead);
-  for (; i + Rest <= rows; i += Rest) Tile<Rest, panels>::run(units, a_at(i), a.stride, b, sums_at(i), ahead);
+  for (; i + R <= rows; i += R) Tile<R, panels>::run(units, a_at(i), a.stride, b, sums_at(i, R), ahead);
+  for (; i + Rest <= rows; i += Rest) Tile<Rest, panels>::run(units, a_at(i), a.stride, b, sums_at(i, Rest), ahead);
   if constexpr (Rest > 2)
-    for (; i + 2 <= rows; i += 2) Tile<2, panels>::run(units, a_at(i), a.stride, b, sums_at(i), ahead);
-  for (; i < rows; ++i) Tile<1, panels>::run(units, a_at(i), a.stride, b, sums_at(i), ahead);
+    for (; i + 2 <= rows; i += 2) Tile<2, panels>::run(units, a_at(i), a.stride, b, sums_at(i, 2), ahead);
+  for (; i < rows; ++i) Tile<1, panels>::run(units, a_at(i), a.stride, b, sums_at(i, 1), ahead);
 }
 
 }  // namespace detail
@@ -127,9 +147,9 @@ struct FmaBlock {
  private:
   template <int B, int Vectors>
   FRAMEGRAD_INLINE static void of(Index rows, Index units, const LeftRows& a, const U* b, const Sums<U>& s, Ahead* ahead) {
-    constexpr int R = kPanel<B>, Rest = B == 64 ? 4 : 2;
-    if (a.panels) detail::each_tile<R, Rest, R, true, Of<B, Vectors>::template Tile>(rows, units, a, b, s, ahead);
-    else detail::each_tile<R, Rest, R, false, Of<B, Vectors>::template Tile>(rows, units, a, b, s, ahead);
+    constexpr int R = kPanel<B>, Rest = B == 64 ? 4 : 2, W = 2 * B / int(sizeof(U));
+    if (a.panels) detail::each_tile<R, Rest, R, W, true, Of<B, Vectors>::template Tile>(rows, units, a, b, s, ahead);
+    else detail::each_tile<R, Rest, R, W, false, Of<B, Vectors>::template Tile>(rows, units, a, b, s, ahead);
   }
   template <int B, int Vectors>
   struct Of {
@@ -154,8 +174,14 @@ struct DotTile {
       sum[r][1] = s.from ? load_all<V>(s.from + r * s.from_stride + N) : V(0);
     }
     AheadLines next_a = ahead->a.take(), next_b = ahead->b.take();
-    const Index mask = ahead->every - 1;
+    const float* next = s.next;
+    const Index mask = ahead->every - 1, rows_every = units >= R ? units / R : 1;
+    Index next_row = 0;
     for (Index u = 0; u < units; ++u, b += 2 * N, a += sizeof(Pair)) {
+      if (u == next_row) {
+        fetch_to_write(next), fetch_to_write(next + N);
+        next += s.next_stride, next_row += rows_every;
+      }
       if ((u & mask) == mask) next_a.fetch(), next_b.fetch();
       const P b0 = load_all<P>(b), b1 = load_all<P>(b + N);
 #pragma GCC unroll 16
@@ -177,7 +203,7 @@ struct DotTile {
 
 /// The same over pairs, by AVX512-BF16's dot product; a by rows.
 inline void dot_block(Index rows, Index units, const LeftRows& a, const Pair* b, const Sums<float>& s, Ahead* ahead) {
-  detail::each_tile<12, 4, 12, false, detail::DotTile>(rows, units, a, b, s, ahead);
+  detail::each_tile<12, 4, 12, 32, false, detail::DotTile>(rows, units, a, b, s, ahead);
 }
 #endif
 
