@@ -1,13 +1,14 @@
 // What is added to attention's scores: a bias, and −∞ where a mask does not show a key.
 //
 //   SeenIn        does a block see all, some or none of its keys: blocks without any are left out, and to whole ones nothing is added
-//   PackAdded     [keys, queries] in panels, for kernels whose lanes are queries
-//   PackPairs     the same as bf16, in pairs of keys
+//   AddAcross     to panels [keys, queries], for kernels whose lanes are queries
+//   PackPairs     as bf16, in pairs of keys
 //   AddedRows     [queries, keys], for kernels whose lanes are keys
 #pragma once
 
 #include <cstring>
 
+#include <framegrad/cpu/attention_power.hpp>
 #include <framegrad/cpu/attention_problem.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cpu::attention {
@@ -81,19 +82,18 @@ FRAMEGRAD_INLINE void each_added(const Problem<T>& p, const Sequence& s, const B
   }
 }
 
-/// Zeros for the queries up to a whole vector.
-struct PackAdded {
+/// Adds it to scores [keys, queries], in units of log 2.
+struct AddAcross {
   template <int B, class T, class A>
-  FRAMEGRAD_INLINE static void run(const Problem<T>& p, const Sequence& s, const Block& b, Panels<A> to) {
+  FRAMEGRAD_INLINE static void run(const Problem<T>& p, const Sequence& s, const Block& b, Panels<A> scores) {
     using Tl = Tiling<A, B>;
-    const Index padded = round_up(b.queries, Tl::kPad);
+    using V = typename Tl::V;
     if (!AddedSource<T>::serves(p)) {
-      for (Index k = 0; k < b.keys; ++k)
-        for (Index q = b.queries; q < padded; ++q) *to.template at<Tl>(k, q) = 0;
-      return each_added(p, s, b, [&](Index q, Index k, A x) FRAMEGRAD_LAMBDA { *to.template at<Tl>(k, q) = x; });
+      return each_added(p, s, b, [&](Index q, Index k, A x) FRAMEGRAD_LAMBDA { *scores.template at<Tl>(k, q) += x * A(kLog2E); });
     }
+    const auto put = [](A* at, const V& x) FRAMEGRAD_LAMBDA { detail::store_all(at, fma(x, V(A(kLog2E)), detail::load_all<V>(at))); };
     const AddedSource<T> from(p, s, b);
-    from.template with_load<typename Tl::V>([&](auto load) FRAMEGRAD_LAMBDA { pack_across<Tl>(b.queries, b.keys, padded, load, to); });
+    from.template with_load<V>([&](auto load) FRAMEGRAD_LAMBDA { each_across<Tl>(b.queries, b.keys, round_up(b.queries, Tl::kPad), load, scores, put); });
   }
 };
 

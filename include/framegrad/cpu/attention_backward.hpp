@@ -12,24 +12,20 @@
 #pragma once
 
 #include <framegrad/cpu/attention_added.hpp>
-#include <framegrad/cpu/attention_power.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cpu::attention {
 
 /// Sᵀ and Gᵀ → P and dSᵀ, in place.
 struct Probabilities {
   template <int B, class A>
-  FRAMEGRAD_INLINE static void run(Index keys, Index queries, const A* lse, const A* delta, Panels<A> scores, Panels<A> ds, Panels<A> added) {
+  FRAMEGRAD_INLINE static void run(Index keys, Index queries, const A* lse, const A* delta, Panels<A> scores, Panels<A> ds) {
     using Tl = Tiling<A, B>;
     using V = typename Tl::V;
     for (Index q = 0; q < queries; q += Tl::L) {
       const V lse_q = detail::load_all<V>(lse + q) * V(A(kLog2E)), delta_q = detail::load_all<V>(delta + q);
       A *s = scores.template at<Tl>(0, q), *d = ds.template at<Tl>(0, q);
-      const A* add = added.data ? added.template at<Tl>(0, q) : nullptr;
       for (Index k = 0; k < keys; ++k) {
-        V x = detail::load_all<V>(s + k * Tl::W);
-        if (add) x = fma(detail::load_all<V>(add + k * Tl::W), V(A(kLog2E)), x);
-        const V p = power(x - lse_q);
+        const V p = power(detail::load_all<V>(s + k * Tl::W) - lse_q);
         detail::store_all(s + k * Tl::W, p);
         detail::store_all(d + k * Tl::W, p * (detail::load_all<V>(d + k * Tl::W) - delta_q));
       }
@@ -57,12 +53,12 @@ class FmaBlocks {
                 by_key = P::template size<Tl>(keys_, D_), square = P::template size<Tl>(keys_, queries_),
                 dq_size = P::template size<Tl>(dq_rows, D_);
     const auto bytes = [](Index n) { return Scratch::bytes_of<A>(n); };
-    Scratch m(2 * bytes(across) + 2 * bytes(by_query) + 4 * bytes(by_key) + 4 * bytes(square) + 2 * bytes(queries_) + bytes(dq_size));
+    Scratch m(2 * bytes(across) + 2 * bytes(by_query) + 4 * bytes(by_key) + 3 * bytes(square) + 2 * bytes(queries_) + bytes(dq_size));
     qt_ = {m.take<A>(across), D_}, gt_ = {m.take<A>(across), D_};
     q_ = {m.take<A>(by_query), queries_}, g_ = {m.take<A>(by_query), queries_};
     k_ = {m.take<A>(by_key), keys_}, v_ = {m.take<A>(by_key), keys_};
     dk_ = {m.take<A>(by_key), keys_}, dv_ = {m.take<A>(by_key), keys_};
-    prob_ = {m.take<A>(square), keys_}, ds = {m.take<A>(square), keys_}, added_ = {m.take<A>(square), keys_};
+    prob_ = {m.take<A>(square), keys_}, ds = {m.take<A>(square), keys_};
     total = {m.take<A>(square), keys_};
     lse_ = m.take<A>(queries_), delta_ = m.take<A>(queries_);
     dq_ = {m.take<A>(dq_size), dq_rows};
@@ -108,9 +104,8 @@ class FmaBlocks {
     const Index keys = round_up(b.keys, Tl::R);
     multiply<Tl, Left::plain>(keys, padded_, D_, k_, qt_, prob_, Start::zero);
     multiply<Tl, Left::plain>(keys, padded_, D_, v_, gt_, ds, Start::zero);
-    const bool adds = p_.adds(shown);
-    if (adds) call<PackAdded, B>(static_cast<const Problem<T>&>(p_), p_.sequence(sequence), b, added_);
-    call<Probabilities, B>(b.keys, padded_, lse_, delta_, prob_, ds, adds ? added_ : P{nullptr, 0});
+    if (p_.adds(shown)) call<AddAcross, B>(static_cast<const Problem<T>&>(p_), p_.sequence(sequence), b, prob_);
+    call<Probabilities, B>(b.keys, padded_, lse_, delta_, prob_, ds);
   }
 
   FRAMEGRAD_INLINE void add_dv(bool first) {
@@ -150,7 +145,7 @@ class FmaBlocks {
 
   const BackwardProblem<T>& p_;
   Index D_, queries_, keys_, padded_ = 0;
-  P qt_, gt_, q_, g_, k_, v_, dk_, dv_, dq_, prob_, added_;
+  P qt_, gt_, q_, g_, k_, v_, dk_, dv_, dq_, prob_;
   A *lse_, *delta_;
 };
 

@@ -100,12 +100,13 @@ class FewKeys {
     const T* const bias = p_.bias.data ? p_.bias.data + offset(p_.bias, s, q0, 0) : nullptr;
     const std::uint8_t* const seen = p_.mask.seen ? p_.mask.seen + offset(p_.mask, s, q0, 0) : nullptr;
     if (bias != bias_ || seen != seen_ || queries > added_queries_) {  // sequences often share them
-      call<PackAdded, B>(p_, s, Block{q0, queries, 0, p_.shape.keys}, Panels<A>{added_, p_.shape.keys});
+      std::memset(added_, 0, std::size_t(p_.shape.keys * Tl::W) * sizeof(A));
+      call<AddAcross, B>(p_, s, Block{q0, queries, 0, p_.shape.keys}, Panels<A>{added_, p_.shape.keys});
       bias_ = bias, seen_ = seen, added_queries_ = queries;
     }
     for (Index i = 0; i < keys; ++i) {
       A* const x = scores[0][i] + to;
-      detail::store_all(x, fma(detail::load_all<V>(added_ + i * Tl::W), V(A(kLog2E)), detail::load_all<V>(x)));
+      detail::store_all(x, detail::load_all<V>(added_ + i * Tl::W) + detail::load_all<V>(x));
     }
   }
 

@@ -78,27 +78,52 @@ FRAMEGRAD_INLINE void call(const A&... a) {
   if constexpr (B == 16) run16<K>(a...);
 }
 
+/// Rows that are read or written soon: a head's lie up to a page apart, and no processor guesses those on the next page. They are fetched
+/// a few lines at a time, since many at once would hold up what is computed meanwhile.
+class RowsAhead {
+ public:
+  template <class T>
+  RowsAhead(const T* data, Index stride, Index rows, Index cols)
+      : data_(reinterpret_cast<const char*>(data)), stride_(stride * Index(sizeof(T))), bytes_(cols * Index(sizeof(T))), rows_(data ? rows : 0) {}
+
+  FRAMEGRAD_INLINE void fetch(Index lines) {
+    for (; lines > 0 && rows_ > 0; --lines) {
+      __builtin_prefetch(data_ + at_, 0, 2);
+      at_ += 64;
+      if (at_ >= bytes_) at_ = 0, data_ += stride_, --rows_;
+    }
+  }
+  FRAMEGRAD_INLINE void fetch_row() { fetch((bytes_ + 63) / 64); }
+  FRAMEGRAD_INLINE void fetch_rest() { while (rows_ > 0) fetch_row(); }
+
+ private:
+  const char* data_;
+  Index stride_, bytes_, rows_, at_ = 0;
+};
+
 /// `rows` rows of `cols` numbers → panels, times `factor`; zeros in the rows from there to `padded` and up to a whole vector.
+/// With each row one of `ahead` is fetched.
 struct Pack {
   template <int B, class T, class A>
-  FRAMEGRAD_INLINE static void run(const T* from, Index row_stride, Index rows, Index cols, Index padded, A factor, Panels<A> to) {
+  FRAMEGRAD_INLINE static void run(const T* from, Index row_stride, Index rows, Index cols, Index padded, A factor, Panels<A> to, RowsAhead* ahead = nullptr) {
     using Tl = Tiling<A, B>;
     using V = typename Tl::V;
     constexpr int L = Tl::L, W = Tl::W;
     const V f(factor);
-    for (Index j = 0; j < cols; j += W) {
-      A* out = to.template at<Tl>(0, j);
-      const T* in = from + j;
-      if (cols - j >= W) {
-        for (Index i = 0; i < rows; ++i, in += row_stride, out += W) {
+    const Index panel = to.rows * W;
+    for (Index i = 0; i < rows; ++i, from += row_stride) {
+      if (ahead) ahead->fetch_row();
+      const T* in = from;
+      A* out = to.data + i * W;
+      Index j = 0;
+      for (; j + W <= cols; j += W, in += W, out += panel) {
 #pragma GCC unroll 4
-          for (int n = 0; n < Tl::N; ++n) detail::store_all(out + n * L, detail::load_all<V>(in + n * L) * f);
-        }
-      } else {
-        for (Index i = 0; i < rows; ++i, in += row_stride, out += W) {
-          each<V>(cols - j, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA { detail::store_all(out + l.index, l.load(in) * f); });
-        }
+        for (int n = 0; n < Tl::N; ++n) detail::store_all(out + n * L, detail::load_all<V>(in + n * L) * f);
       }
+      each<V>(cols - j, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA { detail::store_all(out + l.index, l.load(in) * f); });
+    }
+    for (Index j = 0; j < cols; j += W) {
+      A* out = to.template at<Tl>(rows, j);
       for (Index i = rows; i < padded; ++i, out += W) {
 #pragma GCC unroll 4
         for (int n = 0; n < Tl::N; ++n) detail::store_all(out + n * L, V(0));
@@ -107,9 +132,9 @@ struct Pack {
   }
 };
 
-/// load(row, lanes) of `rows` rows of `cols` numbers → panels with a row for each of the cols; columns from `rows` to `padded` are zero.
-template <class Tl, class F>
-FRAMEGRAD_INLINE void pack_across(Index rows, Index cols, Index padded, const F& load, Panels<typename Tl::A> to) {
+/// load(row, lanes) of `rows` rows of `cols` numbers → put(place, numbers) in panels with a row for each of the cols; zeros in columns from `rows` to `padded`.
+template <class Tl, class F, class G>
+FRAMEGRAD_INLINE void each_across(Index rows, Index cols, Index padded, const F& load, Panels<typename Tl::A> to, const G& put) {
   using V = typename Tl::V;
   constexpr int L = Tl::L;
   for (Index i = 0; i < padded; i += L) {
@@ -121,18 +146,19 @@ FRAMEGRAD_INLINE void pack_across(Index rows, Index cols, Index padded, const F&
       auto* column = to.template at<Tl>(l.index, i);
 #pragma GCC unroll 16
       for (int r = 0; r < L; ++r) {
-        if (r < l.count) detail::store_all(column + r * Tl::W, x[r]);
+        if (r < l.count) put(column + r * Tl::W, x[r]);
       }
     });
   }
 }
 
-/// The same of rows in memory, times `factor`.
+/// The same rows as Pack's, as columns.
 struct PackAcross {
   template <int B, class T, class A>
   FRAMEGRAD_INLINE static void run(const T* from, Index row_stride, Index rows, Index cols, Index padded, A factor, Panels<A> to) {
     using V = Vec<A, B>;
-    pack_across<Tiling<A, B>>(rows, cols, padded, [&](Index r, const Lanes<V>& l) FRAMEGRAD_LAMBDA { return l.load(from + r * row_stride) * V(factor); }, to);
+    each_across<Tiling<A, B>>(rows, cols, padded, [&](Index r, const Lanes<V>& l) FRAMEGRAD_LAMBDA { return l.load(from + r * row_stride) * V(factor); }, to,
+                              [](A* at, const V& x) FRAMEGRAD_LAMBDA { detail::store_all(at, x); });
   }
 };
 
@@ -150,6 +176,8 @@ struct Unpack {
     }
   }
 };
+
+inline constexpr Index kLinesAhead = 16;  // fetched with each tile: what the processor can have under way
 
 enum class Left { plain, transposed };
 enum class Start { zero, add, scaled };  // C counts not at all, as it is, or row i times keep[i]
@@ -202,32 +230,34 @@ struct Multiply {
 
   /// The columns of one panel: N vectors.
   template <int N>
-  FRAMEGRAD_INLINE static void columns(Index M, Index K, Panels<A> a, const A* b, A* c, Start start, const A* keep) {
+  FRAMEGRAD_INLINE static void columns(Index M, Index K, Panels<A> a, const A* b, A* c, Start start, const A* keep, RowsAhead* ahead) {
     // A single vector leaves half of the registers free: twice the rows hide the latency of the sums.
     constexpr int R = Tl::R, R2 = N == 1 && (side == Left::plain || W % (2 * R) == 0) ? 2 * R : R;
     const auto left = [&](Index i) FRAMEGRAD_LAMBDA { return side == Left::plain ? a.data + i * W : a.template at<Tl>(0, i); };
     Index i = 0;
-    for (; i + R2 <= M; i += R2) tile<R2, N>(K, left(i), a.rows * W, b, c + i * W, start, keep ? keep + i : nullptr);
+    for (; i + R2 <= M; i += R2) {
+      if (ahead) ahead->fetch(kLinesAhead);
+      tile<R2, N>(K, left(i), a.rows * W, b, c + i * W, start, keep ? keep + i : nullptr);
+    }
     for (; i < M; i += R) tile<R, N>(K, left(i), a.rows * W, b, c + i * W, start, keep ? keep + i : nullptr);
   }
 
   template <int B>
-  FRAMEGRAD_INLINE static void run(Index M, Index N, Index K, Panels<A> a, Panels<A> b, Panels<A> c, Start start, const A* keep) {
+  FRAMEGRAD_INLINE static void run(Index M, Index N, Index K, Panels<A> a, Panels<A> b, Panels<A> c, Start start, const A* keep, RowsAhead* ahead = nullptr) {
     for (Index j = 0; j < N; j += W) {
       const A* right = b.template at<Tl>(0, j);
       A* out = c.template at<Tl>(0, j);
       const Index vectors = (N - j + L - 1) / L;
-      if (vectors >= Tl::N) columns<Tl::N>(M, K, a, right, out, start, keep);
-      else if (vectors == 1) columns<1>(M, K, a, right, out, start, keep);
-      else columns<2>(M, K, a, right, out, start, keep);
+      if (vectors >= Tl::N) columns<Tl::N>(M, K, a, right, out, start, keep, ahead);
+      else if (vectors == 1) columns<1>(M, K, a, right, out, start, keep, ahead);
+      else columns<2>(M, K, a, right, out, start, keep, ahead);
     }
   }
 };
 
-template <class Tl, Left side, class A = typename Tl::A>
-FRAMEGRAD_INLINE void multiply(Index M, Index N, Index K, Panels<A> a, Panels<A> b, Panels<A> c, Start start,
-                               const A* keep = nullptr) {
-  call<Multiply<Tl, side>, Tl::V::bytes>(M, N, K, a, b, c, start, keep);
+template <class Tl, Left side, class P = Panels<typename Tl::A>>
+FRAMEGRAD_INLINE void multiply(Index M, Index N, Index K, P a, P b, P c, Start start, const typename Tl::A* keep = nullptr, RowsAhead* ahead = nullptr) {
+  call<Multiply<Tl, side>, Tl::V::bytes>(M, N, K, a, b, c, start, keep, ahead);
 }
 
 }  // namespace fg::inline FRAMEGRAD_ABI::cpu::attention
