@@ -26,8 +26,20 @@ TEST(Allocator, HandsOutAFreedBlockAgain) {
     first = x.data();
   }
   EXPECT_GE(memory().use().cached_bytes, 4000000);
-  const auto y = empty<float>({1000, 999});  // of the same size class
+  const auto y = empty<float>({1000, 900});  // any size that fits
   EXPECT_EQ(y.data(), first);
+  EXPECT_LT(memory().use().cached_bytes, 4000000 - 3600000 + 4096);
+}
+
+TEST(Allocator, ServesALargeBlockFromSeveralFreed) {
+  if (!caches()) GTEST_SKIP() << "the allocator's cache is off";
+  memory().trim();
+  {
+    std::vector<Tensor<float, 1>> parts;
+    for (int i = 0; i < 8; ++i) parts.push_back(empty<float>({1 << 18}));  // 1 MiB
+  }
+  EXPECT_EQ(memory().use().cached_bytes, 8 << 20);
+  const auto whole = empty<float>({1 << 21});
   EXPECT_EQ(memory().use().cached_bytes, 0);
 }
 

@@ -54,6 +54,19 @@ TEST(Checkpoint, TakesAndGivesViews) {
   EXPECT_EQ(values(grad(x)), values(grad(again)));
 }
 
+TEST(Checkpoint, HoldsNeitherTheResultNorASecondGradientOfItsInput) {
+  auto& meta = MetaMemory::instance();
+  constexpr Index kBytes = 4 << 20, kSmall = 4096;
+  const auto x = variable(empty<float>({1 << 20}, kMeta));
+  Tensor<float, 0> loss = sum(checkpoint([](const Tensor<float, 1>& u) { return exp(u) * 2; }, x));
+  const Index before = meta.used_bytes;
+  meta.peak_bytes = before;
+  backward(loss);
+  // The sum's gradient and exp's result, beside them first y, then the product's gradient; at the end x's gradient alone.
+  EXPECT_NEAR(double(meta.peak_bytes - before), 3.0 * kBytes, kSmall);
+  EXPECT_NEAR(double(meta.used_bytes - before), 1.0 * kBytes, kSmall);
+}
+
 TEST(Checkpoint, IsRefusedByGradWhichCouldMissWhatIsInside) {
   const Matrix x = variable(numbers(2, 2)), w = variable(numbers(2, 2));
   const auto y = sum(checkpoint([&](const Matrix& h) { return h * w; }, x));

@@ -1,6 +1,7 @@
 // Everything that needs no further library, in one include. Written by scripts/umbrella.sh; a test compares the two.
 #pragma once
 
+#include <framegrad/core/arena.hpp>
 #include <framegrad/core/backend.hpp>
 #include <framegrad/core/config.hpp>
 #include <framegrad/core/device.hpp>

@@ -146,6 +146,7 @@ class BackwardWalk {
       if (sink.wanted(Edge(y))) sink.add(Edge(y), detail::owned(dy, y));
       walk.one_user_less(y.node());
     }
+    seeds.clear();  // their nodes are enough
     std::vector<AnyTensor> found(targets ? targets->size() : 0);
     walk.loop(targets, found);
     return found;
@@ -239,9 +240,9 @@ class BackwardWalk {
 };
 
 namespace detail {
-inline std::vector<std::pair<AnyTensor, AnyTensor>> seed(const AnyTensor& y, AnyTensor&& dy) {
+inline std::vector<std::pair<AnyTensor, AnyTensor>> seed(AnyTensor y, AnyTensor&& dy) {
   std::vector<std::pair<AnyTensor, AnyTensor>> one;
-  one.emplace_back(y, std::move(dy));
+  one.emplace_back(std::move(y), std::move(dy));
   return one;
 }
 inline AnyTensor one_like(const AnyTensor& y, std::string_view name) {
@@ -254,8 +255,8 @@ inline AnyTensor one_like(const AnyTensor& y, std::string_view name) {
 
 /// Adds ∂loss/∂v to the gradient of every variable v that the loss depends on. The loss is one number.
 inline void backward(const AnyTensor& loss) { BackwardWalk::run(detail::seed(loss, detail::one_like(loss, "backward"))); }
-/// The same from ∂L/∂y given, which is not copied if nobody else holds it.
-inline void backward(const AnyTensor& y, AnyTensor dy) { BackwardWalk::run(detail::seed(y, std::move(dy))); }
+/// The same from ∂L/∂y given, which is not copied if nobody else holds it. If nobody else holds y, its memory is free during the walk.
+inline void backward(AnyTensor y, AnyTensor dy) { BackwardWalk::run(detail::seed(std::move(y), std::move(dy))); }
 
 /// ∂y/∂x for each x; y is one number. Touches no variable. Undefined where y doesn't depend on x.
 inline std::vector<AnyTensor> grad(const AnyTensor& y, const std::vector<AnyTensor>& xs) { return BackwardWalk::run(detail::seed(y, detail::one_like(y, "grad")), &xs); }

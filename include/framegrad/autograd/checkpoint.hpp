@@ -15,6 +15,15 @@ namespace fg::inline FRAMEGRAD_ABI {
 
 namespace detail {
 
+/// Where the gradient of an input of f arrives, as it came: a leaf would hold it in f32.
+class CheckpointInput final : public Node {
+ public:
+  CheckpointInput() : Node("checkpoint input") {}
+  void backward(std::vector<AnyTensor>& grads, GradSink&) override { grad = std::move(grads[0]); }
+
+  AnyTensor grad;
+};
+
 template <class F, class Y, class... X>
 class CheckpointNode final : public Node {
  public:
@@ -29,20 +38,27 @@ class CheckpointNode final : public Node {
     std::vector<AnyTensor> again;
     std::apply([&](const X&... x) { (again.push_back(x), ...); }, inputs_);
     inputs_ = {};
+    std::vector<std::shared_ptr<CheckpointInput>> nodes(again.size());
     for (std::size_t i = 0; i < again.size(); ++i) {
       AnyTensor& x = again[i];
       check<GradError>(version_of(x) == versions_[i], name(), "an input ", x.sizes(), " was changed since");
-      if (sink.wanted(edges()[i])) x = variable(x.is_dense() ? x : row_major_copy(x));
+      if (!sink.wanted(edges()[i])) continue;
+      if (!x.is_dense()) x = row_major_copy(x);
+      nodes[i] = std::make_shared<CheckpointInput>();
+      add_output(nodes[i], x);
     }
     {
       const NoGrad on(false);
       const ReplayRandom same(random_);
       AnyTensor y = call(again, std::index_sequence_for<X...>{});
-      if (y.requires_grad()) fg::backward(y, std::move(grads[0]));
+      again.clear();  // the graph keeps what it needs of them, and nothing of y
+      if (y.requires_grad()) fg::backward(std::move(y), std::move(grads[0]));
     }
-    for (std::size_t i = 0; i < again.size(); ++i)
-      if (again[i].requires_grad() && grad(again[i]).defined())
-        sink.add(edges()[i], converted(grad(again[i]), again[i].dtype()));
+    for (std::size_t i = 0; i < nodes.size(); ++i)
+      if (nodes[i] && nodes[i]->grad.defined()) {
+        const AnyTensor d = std::move(nodes[i]->grad);
+        sink.add(edges()[i], d);
+      }
   }
   bool hides_variables() const override { return true; }
 

@@ -1,11 +1,9 @@
 // Storage — a piece of memory that tensors share — and the caching allocator behind it.
 //
 // A fresh large allocation costs a page fault for every 4 KiB when it is first written, more than many an op's own work.
-// So freed blocks are kept by size and handed out again. FRAMEGRAD_ALLOCATOR=system switches the cache off; under
-// AddressSanitizer it is off, so that a use after free is seen.
+// So freed blocks are kept and handed out again: small ones by size, large ones in an arena. FRAMEGRAD_ALLOCATOR=system
+// switches that off; under AddressSanitizer it is off, so that a use after free is seen.
 #pragma once
-
-#include <sys/mman.h>
 
 #include <array>
 #include <atomic>
@@ -17,6 +15,7 @@
 #include <mutex>
 #include <vector>
 
+#include <framegrad/core/arena.hpp>
 #include <framegrad/core/backend.hpp>
 #include <framegrad/core/device.hpp>
 
@@ -33,19 +32,10 @@ class Allocator {
   void* allocate(Index bytes) {
     const Index size = rounded(bytes);
     const std::lock_guard lock(mutex_);
-    if (limit_ > 0 && use_.used_bytes + size > limit_) fail(bytes);
-    auto& free_blocks = blocks_of(size);
-    void* p = nullptr;
-    if (!free_blocks.empty()) {
-      p = free_blocks.back();
-      free_blocks.pop_back();
-      use_.cached_bytes -= size;
-    } else {
-      if (limit_ > 0 && use_.used_bytes + use_.cached_bytes + size > limit_) trim_locked();
-      p = fresh(size);
-      if (!p) trim_locked(), p = fresh(size);
-      if (!p) fail(bytes);
-    }
+    if (limit_ > 0) keep_to_limit(bytes, size);
+    void* p = take(size);
+    if (!p) trim_locked(), p = take(size);
+    if (!p) fail(bytes);
     use_.used_bytes += size;
     use_.peak_bytes = std::max(use_.peak_bytes, use_.used_bytes);
     return p;
@@ -56,13 +46,16 @@ class Allocator {
     const std::lock_guard lock(mutex_);
     use_.used_bytes -= size;
     if (!caching_) return std::free(p);
+    if (size >= kLarge) return arena_.release(p, size);
     blocks_of(size).push_back(p);
     use_.cached_bytes += size;
   }
 
   MemoryUse use() const {
     const std::lock_guard lock(mutex_);
-    return use_;
+    MemoryUse all = use_;
+    all.cached_bytes += arena_.kept();
+    return all;
   }
   void reset_peak() {
     const std::lock_guard lock(mutex_);
@@ -78,14 +71,9 @@ class Allocator {
     const std::lock_guard lock(mutex_);
     limit_ = bytes;
   }
-  void caching(bool on) {
-    const std::lock_guard lock(mutex_);
-    caching_ = on;
-    if (!on) trim_locked();
-  }
 
  private:
-  static constexpr Index kSmallest = 64, kHuge = Index(2) << 20;
+  static constexpr Index kSmallest = 64, kLarge = Index(64) << 10;
 
   Allocator() {
     const char* s = std::getenv("FRAMEGRAD_ALLOCATOR");
@@ -99,21 +87,33 @@ class Allocator {
 #endif
   }
 
-  // Size classes an eighth of a power of two apart: at most 12.5 % is lost, and neighbours share blocks.
+  // Small ones: size classes an eighth of a power of two apart, so at most 12.5 % is lost, and neighbours share blocks.
   static Index step_of(Index bytes) { return bytes < 1024 ? kSmallest : Index(std::bit_floor(std::uint64_t(bytes))) / 8; }
   static Index rounded(Index bytes) {
-    const Index step = step_of(bytes);
+    const Index step = bytes >= kLarge ? Arena::kGrain : step_of(bytes);
     return bytes <= step ? step : (bytes + step - 1) / step * step;
   }
-  /// Free ones of a rounded size.
+  /// Free ones of a rounded size below kLarge.
   std::vector<void*>& blocks_of(Index size) {
     const Index step = step_of(size);
     return blocks_[std::size_t(size / step - 1 + 8 * std::countr_zero(std::uint64_t(step / kSmallest)))];
   }
-  static void* fresh(Index size) {
-    void* p = std::aligned_alloc(std::size_t(size >= 2 * kHuge ? kHuge : 64), std::size_t(size >= 2 * kHuge ? (size + kHuge - 1) / kHuge * kHuge : size));
-    if (p && size >= 2 * kHuge) ::madvise(p, std::size_t(size), MADV_HUGEPAGE);  // a hint: fewer faults, fewer TLB misses
+
+  /// A block of a rounded size; null if the system has no more.
+  void* take(Index size) {
+    if (!caching_) return std::aligned_alloc(64, std::size_t(size));
+    if (size >= kLarge) return arena_.allocate(size);
+    auto& free_blocks = blocks_of(size);
+    if (free_blocks.empty()) return std::aligned_alloc(64, std::size_t(size));
+    void* const p = free_blocks.back();
+    free_blocks.pop_back();
+    use_.cached_bytes -= size;
     return p;
+  }
+  void keep_to_limit(Index bytes, Index size) {
+    if (use_.used_bytes + size > limit_) fail(bytes);
+    const Index growth = size >= kLarge ? arena_.growth(size) : blocks_of(size).empty() ? size : 0;
+    if (use_.used_bytes + use_.cached_bytes + arena_.kept() + growth > limit_) trim_locked();
   }
   void trim_locked() {
     for (auto& list : blocks_) {
@@ -121,6 +121,7 @@ class Allocator {
       list = {};
     }
     use_.cached_bytes = 0;
+    arena_.trim();
   }
   [[noreturn]] void fail(Index bytes) const {
     throw OutOfMemory(text("allocate: ", bytes, " bytes asked, ", use_.used_bytes, " in use",
@@ -128,8 +129,9 @@ class Allocator {
   }
 
   mutable std::mutex mutex_;
-  std::array<std::vector<void*>, 16 + 8 * 54> blocks_;  // by size class: sixteen below 1 KiB, then eight to each power of two
-  MemoryUse use_;
+  std::array<std::vector<void*>, 16 + 8 * 6> blocks_;  // small free ones by size class: sixteen below 1 KiB, then eight to each power of two
+  Arena arena_;                                          // large ones
+  MemoryUse use_;                                        // cached_bytes of small ones
   Index limit_ = 0;
   bool caching_ = true;
 };
