@@ -17,12 +17,6 @@ struct SmallNetwork {
   fg::Linear<float> enter, middle, leave;
 };
 
-Index parameters() {
-  const fg::Params params = fg::Params::meta();
-  const SmallNetwork network(params);
-  return params.parameter_count();
-}
-
 fg::Tensor<float, 1> sum_of_ones(fg::Tensor<float, 1> y) {
   for (int i = 0; i < 1000; ++i) y = y + 1;
   return y;
@@ -30,7 +24,7 @@ fg::Tensor<float, 1> sum_of_ones(fg::Tensor<float, 1> y) {
 
 const Register registered([] {
   constexpr Index kBatch = 64;
-  const Index weights = parameters();
+  const Index weights = parameters_of<SmallNetwork>();
   add({"mlp training step", "64x32 hidden 80 80 out 16", fg::Dtype::f32, Bound::compute, 6.0 * double(kBatch) * double(weights),
        []() -> Work {
          const fg::Params params(0, device());

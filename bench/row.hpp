@@ -11,6 +11,7 @@
 
 #include <framegrad/autograd/backward.hpp>
 #include <framegrad/core/philox.hpp>
+#include <framegrad/nn/params.hpp>
 
 #include "peak.hpp"
 
@@ -40,6 +41,14 @@ struct Row {
 inline std::vector<Row>& rows() {
   static std::vector<Row> all;
   return all;
+}
+
+/// Numbers of all parameters of a network that is made of the arguments and its parameters.
+template <class Network, class... Arguments>
+Index parameters_of(const Arguments&... arguments) {
+  const fg::Params params = fg::Params::meta();
+  const Network network(arguments..., params);
+  return params.parameter_count();
 }
 
 /// At namespace scope: const Register registered([] { … add(…) … });

@@ -34,12 +34,6 @@ double forward_flops(const Size& s, Index batch) {
   return double(batch) * double(c.depth) * block;
 }
 
-Index parameters(const Size& s) {
-  const fg::Params params = fg::Params::meta();
-  const fg::Stdit<float> model(config(s), params);
-  return params.parameter_count();
-}
-
 /// What the network is given beside x.
 template <class T>
 struct Given {
@@ -68,7 +62,7 @@ void add_step(const Size& s, bool checkpointed) {
            optimizer->step(1e-4, fg::clip_factor(fg::grad_norm(params), 1.0));
          }};
        },
-       parameters(s)});
+       parameters_of<fg::Stdit<float>>(config(s))});
 }
 
 template <class T>
@@ -84,7 +78,7 @@ void add_sampling(const Size& s) {
          const auto t = fg::full<float, 1>({s.batch}, 500.0f);
          return {[=] { guided(x, t); }};
        },
-       parameters(s)});
+       parameters_of<fg::Stdit<float>>(config(s))});
 }
 
 const Register registered([] {

@@ -15,12 +15,6 @@ double flops() {
   return pixels * (inner * (4 + 10 / 4.0 + 10 / 16.0 + 9 / 64.0) + 2.0 * 9 * 64 * 3 + (2.0 * 9 * 32 * 64 + 3 * 2 * 2.0 * 64 * 256) / 64);
 }
 
-Index parameters() {
-  const fg::Params params = fg::Params::meta();
-  const fg::Taef2Decoder<float> decoder(params);
-  return params.parameter_count();
-}
-
 template <class T>
 void add_decoder() {
   add({"taef2 decoder", "1x32x64x64", fg::dtype_of<T>, Bound::compute, flops(),
@@ -32,7 +26,7 @@ void add_decoder() {
            (*decoder)(latents);
          }};
        },
-       parameters()});
+       parameters_of<fg::Taef2Decoder<float>>()});
 }
 
 const Register registered([] {

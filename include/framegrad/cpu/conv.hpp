@@ -229,11 +229,9 @@ void convolve(const ConvGrid& grid, const T* source, Index source_pitch, const C
               Index target_pitch) {
   if constexpr (std::is_same_v<accum_t<T>, float>) {
     if (detail::few_fits(grid, w.depth, w.outputs)) return detail::convolve_to_few(grid, source, source_pitch, w, epilogue, target, target_pitch);
-  }
-  if constexpr (std::is_same_v<T, bf16>) {
-    if (detail::conv_by_pairs<T>(w.depth)) return detail::convolve_in_units<T, Pair>(grid, source, source_pitch, w, epilogue, target, target_pitch);
-  }
-  if constexpr (std::is_same_v<accum_t<T>, float>) {
+    if constexpr (std::is_same_v<T, bf16>) {
+      if (detail::conv_by_pairs<T>(w.depth)) return detail::convolve_in_units<T, Pair>(grid, source, source_pitch, w, epilogue, target, target_pitch);
+    }
     if (detail::winograd_fits(grid, w.depth, w.outputs)) return detail::convolve_winograd(grid, source, source_pitch, w, epilogue, target, target_pitch);
   }
   detail::convolve_in_units<T, accum_t<T>>(grid, source, source_pitch, w, epilogue, target, target_pitch);

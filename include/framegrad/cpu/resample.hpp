@@ -86,7 +86,7 @@ void resample(const T* x, T* y, Index images, Index C, const std::array<AxisTaps
       for (Index a = D.begin[d]; a < D.begin[d + 1]; ++a)
         for (Index b = H.begin[h]; b < H.begin[h + 1]; ++b) {
           from.push_back(x + ((n * D.sources + D.index[std::size_t(a)]) * H.sources + H.index[std::size_t(b)]) * W.sources * C);
-          from_weight.push_back(A(D.weight[std::size_t(a)] * H.weight[std::size_t(b)]));
+          if (!repeats) from_weight.push_back(A(D.weight[std::size_t(a)] * H.weight[std::size_t(b)]));
         }
       if (repeats) {  // a line of cells as they are: no conversion, no product
         for (Index w = 0; w < W.targets(); ++w) std::copy_n(from.front() + W.index[std::size_t(w)] * C, C, y + i * line_size + w * C);

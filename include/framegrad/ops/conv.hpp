@@ -19,7 +19,7 @@
 #include <framegrad/cuda/reduction_of.hpp>
 #include <framegrad/op.hpp>
 #include <framegrad/ops/add.hpp>
-#include <framegrad/ops/linear.hpp>
+#include <framegrad/ops/formula/activations.hpp>
 #include <framegrad/ops/rearrange.hpp>
 #include <framegrad/ops/relu.hpp>
 #include <framegrad/ops/window.hpp>
@@ -91,10 +91,7 @@ struct Conv {
     if constexpr (activates) {  // the sum's gradient is what is added gets, and lies alike
       if (d.added) h = Tensor<T>(d.added->viewed({g.y.sizes(), g.y.strides(), d.added->geometry().offset}));
       else h = like(g.y), h.allocate(kCpu);
-      using Slope = typename Unary<T, F>::Slope;
-      parallel_for(h.count(), 1.0, [&](Range r) {
-        cpu::dispatch<Slope>(r.size(), h.data() + r.begin, static_cast<const T*>(saved.y.data()) + r.begin, static_cast<const T*>(g.y.data()) + r.begin, F{});
-      }, 64);
+      Unary<T, F>::slopes(h.count(), h.data(), saved.y.data(), g.y.data(), F{});
     } else if (d.added) {
       d.added = Tensor<T>(g.y.viewed({d.added->sizes(), d.added->strides(), g.y.geometry().offset}));
     }

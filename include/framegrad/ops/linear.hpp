@@ -9,16 +9,9 @@
 #include <framegrad/cuda/gemm.hpp>
 #include <framegrad/cuda/reduction_of.hpp>
 #include <framegrad/op.hpp>
-#include <framegrad/ops/formula/gelu.hpp>
-#include <framegrad/ops/formula/gelu_tanh.hpp>
-#include <framegrad/ops/formula/relu.hpp>
-#include <framegrad/ops/formula/silu.hpp>
+#include <framegrad/ops/formula/activations.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI {
-
-/// Epilogues of linear: linear<GeluTanh>(x, w, b).
-struct NoActivation {};
-using formula::Gelu, formula::GeluTanh, formula::Relu, formula::Silu;
 
 namespace ops {
 

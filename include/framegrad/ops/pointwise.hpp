@@ -64,11 +64,11 @@ struct Unary {
       cpu::dispatch<Value>(r.size(), out.y.data() + r.begin, static_cast<const T*>(in.x.data()) + r.begin, f);
     }, 64);
   }
-  static void backward(Cpu, const Attrs& f, const Saved& saved, const Out& g, In& d) {
-    parallel_for(d.x.count(), 1.0, [&](Range r) {
-      cpu::dispatch<Slope>(r.size(), d.x.data() + r.begin, static_cast<const T*>(saved.kept.data()) + r.begin, static_cast<const T*>(g.y.data()) + r.begin, f);
-    }, 64);
+  /// dx = g·f′(kept), n of each.
+  static void slopes(Index n, T* dx, const T* kept, const T* g, const F& f) {
+    parallel_for(n, 1.0, [&](Range r) { cpu::dispatch<Slope>(r.size(), dx + r.begin, kept + r.begin, g + r.begin, f); }, 64);
   }
+  static void backward(Cpu, const Attrs& f, const Saved& saved, const Out& g, In& d) { slopes(d.x.count(), d.x.data(), saved.kept.data(), g.y.data(), f); }
 
   static void forward(Cuda, const Attrs& f, const In& in, Out& out, Saved* saved) requires OnDevice<T> {
     cuda::UnaryKernels<T, F>::value(in.x.count(), out.y.data(), in.x.data(), f);
