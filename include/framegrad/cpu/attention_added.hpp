@@ -2,8 +2,8 @@
 //
 //   SeenIn        does a block see all, some or none of its keys: blocks without any are left out, and to whole ones nothing is added
 //   AddAcross     to panels [keys, queries], for kernels whose lanes are queries
-//   PackPairs     as bf16, in pairs of keys
-//   AddedRows     [queries, keys], for kernels whose lanes are keys
+//   AddPairs      the same for bf16, by pairs of keys
+//   AddedSource   its rows, for kernels whose lanes are keys
 #pragma once
 
 #include <cstring>
@@ -20,10 +20,10 @@ struct SeenIn {
     using U = Vec<std::uint32_t, B>;
     *to = mask.seen ? Seen::some : Seen::all;
     if (!mask.seen || mask.key != 1) return;
-    U zero(0), other(0);
     bool zeros = false, others = false;
     const Index rows = mask.query == 0 ? 1 : b.queries;
-    for (Index q = 0; q < rows; ++q) {
+    for (Index q = 0; q < rows && !(zeros && others); ++q) {
+      U zero(0), other(0);
       const std::uint8_t* const p = mask.seen + offset(mask, s, b.q0 + q, b.k0);
       Index k = 0;
       for (; k + B <= b.keys; k += B) {
@@ -32,8 +32,8 @@ struct SeenIn {
         other = other | x;
       }
       for (; k < b.keys; ++k) (p[k] ? others : zeros) = true;
+      zeros |= max_across(zero) != 0, others |= max_across(other) != 0;
     }
-    zeros |= max_across(zero) != 0, others |= max_across(other) != 0;
     *to = !others ? Seen::none : zeros ? Seen::some : Seen::all;
   }
 };
@@ -97,74 +97,95 @@ struct AddAcross {
   }
 };
 
+/// What is added to a block, before it is read.
+struct AddedToCome {
+  RowsToCome bias, seen;
+
+  template <class T>
+  FRAMEGRAD_INLINE AddedToCome(const Problem<T>& p, const Sequence& s, const Block& b) : AddedToCome(AddedSource<T>(p, s, b), p, b) {}
+  FRAMEGRAD_INLINE void fetch(Index lines) { bias.fetch(lines), seen.fetch(lines); }
+
+ private:
+  template <class T>
+  FRAMEGRAD_INLINE AddedToCome(const AddedSource<T>& from, const Problem<T>& p, const Block& b)
+      : bias(from.bias, from.bias_stride, p.bias.key == 1 ? b.queries : 0, b.keys), seen(from.seen, from.seen_stride, p.mask.key == 1 ? b.queries : 0, b.keys) {}
+};
+
 #if defined(__x86_64__)
-/// The first key of a pair in the lower half; `padded` queries, zeros behind the block's.
-struct PackPairs {
+/// scores ← factor·scores + added, for a panel of queries; whole vectors of keys' pairs, also behind the block's last key.
+struct AddPairs {
   template <int B>
-  FRAMEGRAD_INLINE static void run(const Problem<bf16>& p, const Sequence& s, const Block& b, Index padded, Panels<Pair> to) {
+  FRAMEGRAD_INLINE static void run(const Problem<bf16>& p, const Sequence& s, const Block& b, float factor, float* scores) {
     static_assert(B == 64);
-    using Tl = Tiling<Pair, B>;
-    using V = Vec<Pair, B>;
-    constexpr int L = V::lanes;
     if (!AddedSource<bf16>::serves(p)) {
-      for (Index k = 0; k < b.keys; k += 2)
-        for (Index q = 0; q < padded; ++q) *to.at<Tl>(k / 2, q) = 0;
-      return each_added(p, s, b, [&](Index q, Index k, float x) FRAMEGRAD_LAMBDA { *to.at<Tl>(k / 2, q) |= Pair(bf16(x).bits) << (k % 2 * 16); });
+      return each_added(p, s, b, [&](Index q, Index k, float x) FRAMEGRAD_LAMBDA { scores[k * W + q] = scores[k * W + q] * factor + x; });
     }
-    const AddedSource<bf16> from(p, s, b);
-    for (Index i = 0; i < padded; i += L) {
+    const AddedSource<bf16> all(p, s, b);
+    bf16 bias[L * 2 * L];
+    std::uint8_t seen[L * 2 * L];
+    for (Index i = 0; i < b.queries; i += L) {
       for (Index k = 0; k < b.keys; k += 2 * L) {
-        const int keys = b.keys - k < 2 * L ? int(b.keys - k) : 2 * L;
-        V x[L];
-#pragma GCC unroll 16
-        for (int r = 0; r < L; ++r) x[r] = i + r < b.queries ? row(from, i + r, k, keys) : V(0);
-        detail::transpose(x);
-        Pair* column = to.at<Tl>(k / 2, i);
-#pragma GCC unroll 16
-        for (int r = 0; r < L; ++r) {
-          if (2 * r < keys) detail::store_all(column + r * Tl::W, x[r]);
+        AddedSource<bf16> from = all;
+        if (from.bias) from.bias += i * from.bias_stride + k;
+        if (from.seen) from.seen += i * from.seen_stride + k;
+        if (b.queries - i < L || b.keys - k < 2 * L) {  // what lies behind the rows is not read
+          const Index queries = b.queries - i < L ? b.queries - i : L, keys = b.keys - k < 2 * L ? b.keys - k : 2 * L;
+          if (from.bias) from.bias = padded(from.bias, from.bias_stride, queries, keys, bias), from.bias_stride = 2 * L;
+          if (from.seen) from.seen = padded(from.seen, from.seen_stride, queries, keys, seen), from.seen_stride = 2 * L;
         }
+        float* const to = scores + k * W + i;
+        if (!from.seen) square(from, to, factor, [](const AddedSource<bf16>& x, int r) FRAMEGRAD_LAMBDA { return added(x, r); });
+        else if (!from.bias) square(from, to, factor, [](const AddedSource<bf16>& x, int r) FRAMEGRAD_LAMBDA { return shown(x, r, P(0)); });
+        else square(from, to, factor, [](const AddedSource<bf16>& x, int r) FRAMEGRAD_LAMBDA { return shown(x, r, added(x, r)); });
       }
     }
   }
 
  private:
+  using V = Vec<float, 64>;
+  using P = Vec<Pair, 64>;
   using Halves = detail::Native<std::uint16_t, 64>::type;
+  static constexpr int L = V::lanes, W = Tiling<float, 64>::W;
 
-  /// Up to 32 keys of a query.
-  FRAMEGRAD_INLINE static Vec<Pair, 64> row(const AddedSource<bf16>& from, Index query, Index k, int keys) {
-    alignas(64) std::uint16_t bias[32] = {};
-    alignas(32) std::uint8_t seen[32] = {};
-    const std::uint8_t* mask = from.seen ? from.seen + query * from.seen_stride + k : nullptr;
-    const bf16* add = from.bias ? from.bias + query * from.bias_stride + k : nullptr;
-    if (keys < 32) {  // what lies behind the row is not read
-      if (mask) detail::copy_rest<16>(seen, mask, keys), mask = seen;
-      if (add) detail::copy_rest<16>(bias, reinterpret_cast<const std::uint16_t*>(add), keys), add = reinterpret_cast<const bf16*>(bias);
-    }
-    Halves x = {};
-    if (add) __builtin_memcpy(&x, add, sizeof x);
-    if (mask) {
-      detail::Native<std::uint8_t, 32>::type bytes;
-      __builtin_memcpy(&bytes, mask, sizeof bytes);
-      x = __builtin_convertvector(bytes, Halves) == 0 ? Halves{} + std::uint16_t(0xff80) : x;  // −∞
-    }
-    return Vec<Pair, 64>::of((Vec<Pair, 64>::Native)x);
+  template <class T>
+  FRAMEGRAD_INLINE static const T* padded(const T* from, Index stride, Index queries, Index keys, T* to) {
+    std::memset(static_cast<void*>(to), 0, L * 2 * L * sizeof(T));
+    for (Index r = 0; r < queries; ++r) std::memcpy(static_cast<void*>(to + r * 2 * L), from + r * stride, std::size_t(keys) * sizeof(T));
+    return to;
+  }
+  /// 32 keys of query r.
+  FRAMEGRAD_INLINE static P added(const AddedSource<bf16>& from, int r) {
+    P x;
+    __builtin_memcpy(&x.v, from.bias + r * from.bias_stride, sizeof x.v);
+    return x;
+  }
+  FRAMEGRAD_INLINE static P shown(const AddedSource<bf16>& from, int r, const P& x) {
+    const Halves hidden = Halves{} + std::uint16_t(0xff80);  // −∞
+    return P::of((P::Native)((Halves)widened<64>(from.seen + r * from.seen_stride).v == 0 ? hidden : (Halves)x.v));
+  }
+  /// Bytes as halves of units.
+  template <int B>
+  FRAMEGRAD_INLINE static Vec<Pair, B> widened(const std::uint8_t* p) {
+    typename detail::Native<std::uint8_t, B / 2>::type bytes;
+    typename detail::Native<std::uint16_t, B>::type wide;
+    __builtin_memcpy(&bytes, p, sizeof bytes);
+    if constexpr (detail::kConvertByHand<B>) __asm__("vpmovzxbw %1, %0" : "=v"(wide) : "vm"(bytes));
+    else wide = __builtin_convertvector(bytes, decltype(wide));
+    return Vec<Pair, B>::of((typename Vec<Pair, B>::Native)wide);
+  }
+
+  /// 16 queries, 32 keys: pairs of keys across, then each key by itself.
+  template <class F>
+  FRAMEGRAD_INLINE static void square(const AddedSource<bf16>& from, float* to, float factor, F load) {
+    P x[L];
+#pragma GCC unroll 16
+    for (int r = 0; r < L; ++r) x[r] = load(from, r);
+    detail::transpose(x);
+    const auto add = [&](float* at, const P& bits) FRAMEGRAD_LAMBDA { detail::store_all(at, fma(detail::load_all<V>(at), V(factor), bits_as<float>(bits))); };
+#pragma GCC unroll 16
+    for (int r = 0; r < L; ++r, to += 2 * W) add(to, x[r] << 16), add(to + W, x[r] & P(0xffff0000u));
   }
 };
 #endif
-
-/// A row for each query, `stride` apart; zeros in the rows from the block's to `padded`.
-struct AddedRows {
-  template <int B>
-  FRAMEGRAD_INLINE static void run(const Problem<bf16>& p, const Sequence& s, const Block& b, Index padded, float* to, Index stride) {
-    using V = Vec<float, B>;
-    for (Index q = b.queries; q < padded; ++q) std::memset(to + q * stride, 0, std::size_t(stride) * sizeof(float));
-    if (!AddedSource<bf16>::serves(p)) return each_added(p, s, b, [&](Index q, Index k, float x) FRAMEGRAD_LAMBDA { to[q * stride + k] = x; });
-    const AddedSource<bf16> from(p, s, b);
-    from.with_load<V>([&](auto load) FRAMEGRAD_LAMBDA {
-      for (Index q = 0; q < b.queries; ++q) each<V>(b.keys, [&](const Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(to + q * stride, load(q, l)); });
-    });
-  }
-};
 
 }  // namespace fg::inline FRAMEGRAD_ABI::cpu::attention

@@ -14,6 +14,7 @@
 // anything transposed but V, once a sequence. So a thread holds, besides blocks, one sequence's keys and values.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 
 #include <framegrad/cpu/attention_forward.hpp>
@@ -41,40 +42,25 @@ struct PairRows {
   }
 };
 
-/// Sᵀ, not yet scaled, → P, both a panel; what is added (or null) in pairs of keys. *grown: some maximum has, so Oᵀ is to be scaled.
+/// Sᵀ, not yet times `scale` ≥ 0, → P, both a panel. *grown: some maximum has, so Oᵀ is to be scaled.
 struct SoftmaxPairs {
   template <int B>
-  FRAMEGRAD_INLINE static void run(Index keys, float scale, const Running<float>& run, float* scores, const Pair* added, Pair* to, bool* grown) {
+  FRAMEGRAD_INLINE static void run(Index keys, float scale, const Running<float>& run, const float* scores, Pair* to, bool* grown) {
     using Tl = Tiling<float, B>;
     using V = typename Tl::V;
     using U = Vec<Pair, B>;
     constexpr int W = Tl::W;
     const Index padded = round_up(keys, 2 * kAmxUnits);
-    const bool rewrites = added || scale < 0;  // of what is left the maximum is what its largest is
-    const V unseen(-std::numeric_limits<float>::infinity()), factor(rewrites ? float(kLog2E) : scale * float(kLog2E));
+    const V unseen(-std::numeric_limits<float>::infinity()), factor(scale * float(kLog2E));
     V any(0);
     for (Index q = 0; q < W; q += Tl::L) {
-      float* s = scores + q;
+      const float* s = scores + q;
       V largest[4] = {unseen, unseen, unseen, unseen};  // one would be a chain of all keys
       Index next = 0;
-      if (rewrites) {
-        const Pair* add = added ? added + q : nullptr;
-        for (; next < keys; next += 2) {
-          const U two = add ? detail::load_all<U>(add + next / 2 * W) : U(0);
-          const auto rewrite = [&](Index k, const U& bits) FRAMEGRAD_LAMBDA {
-            const V x = fma(detail::load_all<V>(s + k * W), V(scale), bits_as<float>(bits));
-            detail::store_all(s + k * W, x);
-            largest[k % 2] = max(largest[k % 2], x);
-          };
-          rewrite(next, two << 16);
-          if (next + 1 < keys) rewrite(next + 1, two & U(0xffff0000u));
-        }
-      } else {
-        for (; next + 4 <= keys; next += 4)
+      for (; next + 4 <= keys; next += 4)
 #pragma GCC unroll 4
-          for (int i = 0; i < 4; ++i) largest[i] = max(largest[i], detail::load_all<V>(s + (next + i) * W));
-        for (; next < keys; ++next) largest[0] = max(largest[0], detail::load_all<V>(s + next * W));
-      }
+        for (int i = 0; i < 4; ++i) largest[i] = max(largest[i], detail::load_all<V>(s + (next + i) * W));
+      for (; next < keys; ++next) largest[0] = max(largest[0], detail::load_all<V>(s + next * W));
       const V before = detail::load_all<V>(run.maximum + q), here = max(max(largest[0], largest[1]), max(largest[2], largest[3])) * factor;
       const auto grows = here > before + V(8);
       const V m = select(grows, here, before), base = select(m == unseen, V(0), m);
@@ -156,17 +142,18 @@ struct ForwardAmx {
     constexpr Index W = Tl::W;
     static_assert(W == 32);  // a panel is two tiles wide
     const Index D = p.shape.head_dim, tiled_D = round_up(D, 32), blocks = p.query_blocks();
-    const Index all_keys = p.key_blocks() * kKeys * tiled_D, wide = tiled_D * kKeys, narrow = tiled_D * kQueries, square = kKeys * kQueries;
+    const Index all_keys = p.key_blocks() * kKeys * tiled_D, wide = tiled_D * kKeys, narrow = tiled_D * kQueries;
     const auto bytes = [](Index n) { return Scratch::bytes_of<float>(n); };
     Scratch scratch(2 * Scratch::bytes_of<bf16>(all_keys) + bytes(wide) + bytes(narrow / 2) + 2 * bytes(narrow) + bytes(kKeys * W) + bytes(kKeys / 2 * W) +
-                    bytes(square / 2) + 3 * bytes(kQueries));
+                    4 * bytes(kQueries));
     const Sides sides{scratch.take<bf16>(all_keys), scratch.take<bf16>(all_keys), {scratch.take<float>(wide), tiled_D}};
     const Panels<Pair> qt{scratch.take<Pair>(narrow / 2), tiled_D / 2};
     const P ot{scratch.take<float>(narrow), tiled_D}, o{scratch.take<float>(narrow), kQueries};
     float* const scores = scratch.take<float>(kKeys * W);      // [kKeys, W]
     Pair* const prob = scratch.take<Pair>(kKeys / 2 * W);      // [kKeys / 2, W]
-    const Panels<Pair> added{scratch.take<Pair>(square / 2), kKeys / 2};
     const Running<float> running{scratch.take<float>(kQueries), scratch.take<float>(kQueries), scratch.take<float>(kQueries)};
+    float* const scales = scratch.take<float>(W);
+    std::fill_n(scales, W, float(p.shape.scale));
 
     amx_begin();
     Index packed = -1;  // the sequence in `sides`
@@ -187,12 +174,18 @@ struct ForwardAmx {
         if (shown == Seen::none) continue;
         const auto left = [](const bf16* x) FRAMEGRAD_LAMBDA { return reinterpret_cast<const char*>(x); };
         const bool adds = p.adds(shown);
-        if (adds) call<PackPairs, B>(static_cast<const Problem<bf16>&>(p), s, block, padded, added);
         for (Index q = 0; q < padded; q += W) {  // a panel's scores stay in the first-level cache
           float* const out = ot.at<Tl>(0, q);
           bool grown = false;
-          amx_block(tiled_keys, 1, tiled_D / 2, left(sides.keys + k0 * tiled_D), tiled_D * 2, qt.at<Tl>(0, q), scores, W, false);
-          call<SoftmaxPairs, B>(nk, float(p.shape.scale), running.from(q), scores, adds ? added.at<Tl>(0, q) : nullptr, prob, &grown);
+          const Block panel{q0 + q, nq - q < W ? nq - q : W, k0, nk};
+          AddedToCome added(p, s, panel);
+          for (Index i = 0; i < tiled_keys; i += kAmxRows) {
+            if (adds) added.fetch(2 * kLinesAhead);
+            amx_block(kAmxRows, 1, tiled_D / 2, left(sides.keys + (k0 + i) * tiled_D), tiled_D * 2, qt.at<Tl>(0, q), scores + i * W, W, false);
+          }
+          if (adds) call<AddPairs, B>(static_cast<const Problem<bf16>&>(p), s, panel, float(p.shape.scale), scores);
+          else if (p.shape.scale < 0) call<ScaleRows, B>(scores, tiled_keys, scales);
+          call<SoftmaxPairs, B>(nk, adds || p.shape.scale < 0 ? 1.0f : float(p.shape.scale), running.from(q), scores, prob, &grown);
           if (begun && grown) call<ScaleRows, B>(out, D, running.scale + q);
           amx_block(tiled_D, 1, tiled_keys / 2, left(sides.values + k0 * tiled_D), kKeys * 2, prob, out, W, begun);
         }

@@ -19,10 +19,13 @@
 
 namespace fg::inline FRAMEGRAD_ABI::cpu::attention {
 
-/// Of a strip of queries and a piece of `padded` keys: scores, gradients and what is added lie [rows, stride].
+/// Of a strip of queries, the first `given` of which there are, and a piece of `padded` keys: scores and gradients lie [rows, stride].
 struct ProbabilityPiece {
-  Index rows, keys, padded, stride;
-  const float *scores, *gradients, *added;
+  Index rows, given, keys, padded, stride;
+  const float *scores, *gradients;
+  const bf16* bias;            // or null, as `seen`
+  const std::uint8_t* seen;
+  Index bias_stride, seen_stride;
   const float *lse, *delta;    // [rows]; lse in units of log 2
   cpu::Pair *prob, *ds_pairs;  // slivers of 32 keys, `units` pairs of queries each
   Index units;
@@ -46,8 +49,11 @@ struct ProbabilityPairs {
         for (int r = 0; r < 2; ++r) {
           const Index at = (q + r) * x.stride + k;
           V s = fma(detail::load_all<V>(x.scores + at), V(c), -lse[r]);
-          if (x.added) s = fma(detail::load_all<V>(x.added + at), V(float(kLog2E)), s);
-          const V prob = l.within(coarse_power(s), V(0)), ds = prob * (detail::load_all<V>(x.gradients + at) - delta[r]);
+          const Index given = q + r < x.given ? q + r : x.given - 1;  // of the others lse is +∞
+          if (x.bias) s = fma(l.load(x.bias + given * x.bias_stride), V(float(kLog2E)), s);
+          V prob = l.within(coarse_power(s), V(0));
+          if (x.seen) prob = select(l.load(x.seen + given * x.seen_stride) == V(0), V(0), prob);
+          const V ds = prob * (detail::load_all<V>(x.gradients + at) - delta[r]);
           p[r] = bits_as<cpu::Pair>(prob) + half_ulp;
           high[r] = (bits_as<cpu::Pair>(ds) + half_ulp) & upper;
           low[r] = bits_as<cpu::Pair>(ds - bits_as<float>(high[r])) + half_ulp;
@@ -95,20 +101,22 @@ class AmxBlocks {
  public:
   static constexpr Index kQueries = 256, kKeys = 256;  // the squares of a pair of blocks are 128 KiB each
   static constexpr Index kStrip = 32, kPiece = 128;    // S and G are 16 KiB each
+  static constexpr Index kFetched = kStrip * 2;        // half of the lines of a piece's bias
 
   FRAMEGRAD_INLINE AmxBlocks(const BackwardProblem<bf16>& p, Index dq_rows)
       : p_(p), tiled_D_(round_up(p.shape.head_dim, 32)), keys_(round_up(p.shape.keys < kKeys ? p.shape.keys : kKeys, 32)) {
     const Index queries = round_up(p.shape.queries < kQueries ? p.shape.queries : kQueries, 32);
     const Index by_query = queries * tiled_D_, by_key = keys_ * tiled_D_, square = queries * keys_, dq_size = round_up(dq_rows, 32) * tiled_D_;
     Scratch m(4 * Scratch::bytes_of<bf16>(by_query) + 3 * Scratch::bytes_of<bf16>(by_key) + 5 * Scratch::bytes_of<bf16>(square) +
-              2 * Scratch::bytes_of<float>(by_key) + Scratch::bytes_of<float>(dq_size) + 3 * Scratch::bytes_of<float>(kStrip * kPiece) +
+              2 * Scratch::bytes_of<float>(by_key) + Scratch::bytes_of<float>(dq_size) + 2 * Scratch::bytes_of<float>(kStrip * kPiece) + Scratch::bytes_of<bf16>(kStrip * kPiece) +
               2 * Scratch::bytes_of<float>(queries));
     for (bf16** x : {&q_, &g_, &qt_, &gt_}) *x = m.take<bf16>(by_query);
     for (Pairs** x : {&kt_, &vt_, &k_}) *x = m.take<Pairs>(by_key / 2);
     prob_ = m.take<Pairs>(square / 2), ds_pairs_ = m.take<Pairs>(square), ds_rows_ = m.take<bf16>(2 * square), low_ = square / 2;
     for (float** x : {&dk_, &dv_}) *x = m.take<float>(by_key);
     dq_ = m.take<float>(dq_size);
-    for (float** x : {&scores_, &gradients_, &added_}) *x = m.take<float>(kStrip * kPiece);
+    for (float** x : {&scores_, &gradients_}) *x = m.take<float>(kStrip * kPiece);
+    added_ = m.take<bf16>(kStrip * kPiece);
     for (float** x : {&lse_, &delta_}) *x = m.take<float>(queries);
     amx_begin();
   }
@@ -165,11 +173,16 @@ class AmxBlocks {
         const auto strip = [&](const bf16* left, const Pairs* right, float* to) FRAMEGRAD_LAMBDA {
           amx_strip(padded / 32, tiled_D_ / 2, bytes(left + i * tiled_D_), tiled_D_ * 2, right + j * tiled_D_ / 2, nullptr, 0, to, kPiece, {});
         };
+        const Block block{b_.q0 + i, upto(b_.queries - i, kStrip), b_.k0 + j, keys};
+        AddedToCome added(p_, p_.sequence(sequence), block);
+        if (adds) added.fetch(kFetched);
         strip(q_, kt_, scores_);
+        if (adds) added.fetch(kFetched);
         strip(g_, vt_, gradients_);
-        if (adds) call<AddedRows, B>(static_cast<const Problem<bf16>&>(p_), p_.sequence(sequence), Block{b_.q0 + i, upto(b_.queries - i, kStrip), b_.k0 + j, keys}, kStrip, added_, kPiece);
-        call<ProbabilityPairs, B>(ProbabilityPiece{kStrip, keys, padded, kPiece, scores_, gradients_, adds ? added_ : nullptr, lse_ + i, delta_ + i,
-                                                   prob_ + j * units + i * 16, ds_pairs_ + j * units + i * 16, units, ds_rows_ + i * keys_ + j, keys_, low_}, c);
+        ProbabilityPiece piece{kStrip, block.queries, keys, padded, kPiece, scores_, gradients_, nullptr, nullptr, 0, 0, lse_ + i, delta_ + i,
+                               prob_ + j * units + i * 16, ds_pairs_ + j * units + i * 16, units, ds_rows_ + i * keys_ + j, keys_, low_};
+        if (adds) add_to(piece, sequence, block);
+        call<ProbabilityPairs, B>(piece, c);
       }
     }
   }
@@ -206,6 +219,17 @@ class AmxBlocks {
   }
 
  private:
+  FRAMEGRAD_INLINE void add_to(ProbabilityPiece& piece, Index sequence, const Block& block) const {
+    const Sequence s = p_.sequence(sequence);
+    const AddedSource<bf16> from(p_, s, block);
+    if (AddedSource<bf16>::serves(p_)) {
+      piece.bias = from.bias, piece.seen = from.seen, piece.bias_stride = from.bias_stride, piece.seen_stride = from.seen_stride;
+    } else {
+      each_added(p_, s, block, [&](Index q, Index k, float x) FRAMEGRAD_LAMBDA { added_[q * kPiece + k] = bf16(x); });
+      piece.bias = added_, piece.bias_stride = kPiece;
+    }
+  }
+
   static const char* bytes(const bf16* x) { return reinterpret_cast<const char*>(x); }
 
   /// to[rows, cols] (+)= left·right over `depth`, all multiples of 32.
@@ -217,9 +241,9 @@ class AmxBlocks {
   const BackwardProblem<bf16>& p_;
   Index tiled_D_, keys_, low_ = 0, tiled_queries_ = 0, tiled_keys_ = 0;
   Block b_{};
-  bf16 *q_, *g_, *qt_, *gt_, *ds_rows_;
+  bf16 *q_, *g_, *qt_, *gt_, *ds_rows_, *added_;
   Pairs *kt_, *vt_, *k_, *prob_, *ds_pairs_;
-  float *dk_, *dv_, *dq_, *scores_, *gradients_, *added_, *lse_, *delta_;
+  float *dk_, *dv_, *dq_, *scores_, *gradients_, *lse_, *delta_;
 };
 
 }  // namespace fg::inline FRAMEGRAD_ABI::cpu::attention

@@ -84,7 +84,7 @@ struct Forward {
 
     const auto pack = [&](const Sequence& s, Index k0, Index place, const Sequence& next) FRAMEGRAD_LAMBDA {
       const Index nk = p.key_count(s, k0);
-      RowsAhead next_k(row(p.k, next, k0), p.k.row, nk, D), next_v(row(p.v, next, k0), p.v.row, nk, D);
+      RowsToCome next_k(row(p.k, next, k0), p.k.row, nk, D), next_v(row(p.v, next, k0), p.v.row, nk, D);
       call<Pack, B>(row(p.k, s, k0), p.k.row, nk, D, round_up(nk, Tl::R), A(1), kp.template from_row<Tl>(place), &next_k);
       call<Pack, B>(row(p.v, s, k0), p.v.row, nk, D, nk, A(1), vp.template from_row<Tl>(place), &next_v);
     };
@@ -99,7 +99,7 @@ struct Forward {
         for (Index k0 = 0; k0 < seen; k0 += kKeys) pack(s, k0, k0, next);
       }
       call<PackAcross, B>(row(p.q, s, q0), p.q.row, nq, D, padded, A(p.shape.scale * kLog2E), qt);
-      RowsAhead out_ahead(row(p.out, s, q0), p.out.row, nq, D), q_ahead(row(p.q, p.sequence(following / blocks), next_q0), p.q.row, p.query_count(next_q0), D);
+      RowsToCome out_ahead(row(p.out, s, q0), p.out.row, nq, D), q_ahead(row(p.q, p.sequence(following / blocks), next_q0), p.q.row, p.query_count(next_q0), D);
       for (Index q = 0; q < padded; ++q) running.maximum[q] = -std::numeric_limits<A>::infinity(), running.sum[q] = 0;
 
       bool begun = false;
@@ -110,7 +110,7 @@ struct Forward {
         if (shown == Seen::none) continue;
         if (!whole) pack(s, k0, 0, s);
         const Index place = whole ? k0 : 0;
-        RowsAhead bias_ahead(p.bias.data ? p.bias.data + offset(p.bias, s, q0, k0) : nullptr, p.bias.query, p.bias.key == 1 ? nq : 0, nk);
+        RowsToCome bias_ahead(p.bias.data ? p.bias.data + offset(p.bias, s, q0, k0) : nullptr, p.bias.query, p.bias.key == 1 ? nq : 0, nk);
         multiply<Tl, Left::plain>(padded_keys, padded, D, kp.template from_row<Tl>(place), qt, scores, Start::zero, nullptr, &bias_ahead);
         if (p.adds(shown)) call<AddAcross, B>(static_cast<const Problem<T>&>(p), s, block, scores);
         call<Softmax, B>(nk, padded, running, scores);

@@ -68,22 +68,27 @@ class Scratch {
   std::byte* next_;
 };
 
-/// A call, not an inlined copy, of a kernel for the instruction set that the caller already runs with.
+/// A call of a kernel for the instruction set that the caller already runs with. Inlined, several would share one function's registers:
+/// so the compiler isn't told what is called.
 template <class K, int B, class... A>
 FRAMEGRAD_INLINE void call(const A&... a) {
+  const auto apart = [&](auto* kernel) FRAMEGRAD_LAMBDA {
+    __asm__("" : "+r"(kernel));
+    kernel(a...);
+  };
 #if defined(__x86_64__)
-  if constexpr (B == 64) return run64<K>(a...);
-  if constexpr (B == 32) return run32<K>(a...);
+  if constexpr (B == 64) apart(&run64<K, A...>);
+  if constexpr (B == 32) apart(&run32<K, A...>);
 #endif
-  if constexpr (B == 16) run16<K>(a...);
+  if constexpr (B == 16) apart(&run16<K, A...>);
 }
 
 /// Rows that are read or written soon: a head's lie up to a page apart, and no processor guesses those on the next page. They are fetched
 /// a few lines at a time, since many at once would hold up what is computed meanwhile.
-class RowsAhead {
+class RowsToCome {
  public:
   template <class T>
-  RowsAhead(const T* data, Index stride, Index rows, Index cols)
+  RowsToCome(const T* data, Index stride, Index rows, Index cols)
       : data_(reinterpret_cast<const char*>(data)), stride_(stride * Index(sizeof(T))), bytes_(cols * Index(sizeof(T))), rows_(data ? rows : 0) {}
 
   FRAMEGRAD_INLINE void fetch(Index lines) {
@@ -105,7 +110,7 @@ class RowsAhead {
 /// With each row one of `ahead` is fetched.
 struct Pack {
   template <int B, class T, class A>
-  FRAMEGRAD_INLINE static void run(const T* from, Index row_stride, Index rows, Index cols, Index padded, A factor, Panels<A> to, RowsAhead* ahead = nullptr) {
+  FRAMEGRAD_INLINE static void run(const T* from, Index row_stride, Index rows, Index cols, Index padded, A factor, Panels<A> to, RowsToCome* ahead = nullptr) {
     using Tl = Tiling<A, B>;
     using V = typename Tl::V;
     constexpr int L = Tl::L, W = Tl::W;
@@ -230,7 +235,7 @@ struct Multiply {
 
   /// The columns of one panel: N vectors.
   template <int N>
-  FRAMEGRAD_INLINE static void columns(Index M, Index K, Panels<A> a, const A* b, A* c, Start start, const A* keep, RowsAhead* ahead) {
+  FRAMEGRAD_INLINE static void columns(Index M, Index K, Panels<A> a, const A* b, A* c, Start start, const A* keep, RowsToCome* ahead) {
     // A single vector leaves half of the registers free: twice the rows hide the latency of the sums.
     constexpr int R = Tl::R, R2 = N == 1 && (side == Left::plain || W % (2 * R) == 0) ? 2 * R : R;
     const auto left = [&](Index i) FRAMEGRAD_LAMBDA { return side == Left::plain ? a.data + i * W : a.template at<Tl>(0, i); };
@@ -243,7 +248,7 @@ struct Multiply {
   }
 
   template <int B>
-  FRAMEGRAD_INLINE static void run(Index M, Index N, Index K, Panels<A> a, Panels<A> b, Panels<A> c, Start start, const A* keep, RowsAhead* ahead = nullptr) {
+  FRAMEGRAD_INLINE static void run(Index M, Index N, Index K, Panels<A> a, Panels<A> b, Panels<A> c, Start start, const A* keep, RowsToCome* ahead = nullptr) {
     for (Index j = 0; j < N; j += W) {
       const A* right = b.template at<Tl>(0, j);
       A* out = c.template at<Tl>(0, j);
@@ -256,7 +261,7 @@ struct Multiply {
 };
 
 template <class Tl, Left side, class P = Panels<typename Tl::A>>
-FRAMEGRAD_INLINE void multiply(Index M, Index N, Index K, P a, P b, P c, Start start, const typename Tl::A* keep = nullptr, RowsAhead* ahead = nullptr) {
+FRAMEGRAD_INLINE void multiply(Index M, Index N, Index K, P a, P b, P c, Start start, const typename Tl::A* keep = nullptr, RowsToCome* ahead = nullptr) {
   call<Multiply<Tl, side>, Tl::V::bytes>(M, N, K, a, b, c, start, keep, ahead);
 }
 
