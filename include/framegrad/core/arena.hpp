@@ -1,7 +1,7 @@
 // Arena — large blocks cut from one stretch of memory: from the tightest free piece that holds them, otherwise from its end.
 //
 // A freed block joins its neighbours, so what one size left free serves any other, and the stretch needs to be little longer than what
-// lives at most at a time: 1 to 4 % in the training step of an STDiT. Address space is taken as it is needed, always behind what is there,
+// lives at most at a time: 1 to 5 % in the training step of an STDiT. Address space is taken as it is needed, always behind what is there,
 // and in huge pages, which cost fewer faults and fewer TLB misses. Not for several threads at once.
 #pragma once
 
