@@ -16,8 +16,8 @@ namespace fg::inline FRAMEGRAD_ABI {
 /// Where a node writes its inputs' gradients. One sink serves one walk.
 class GradSink {
  public:
-  /// Tensors to write ∂L/∂input into, one an edge; undefined where none is wanted. `wants_geometry(i)` is what the op saw of
-  /// input i, if that was a copy. A view of a base nobody has written yet is written in place; everything else goes
+  /// Tensors to write ∂L/∂input into, one an edge; undefined where none is wanted. `seen[i]` is how the op saw input i,
+  /// which may have been a copy. A view of a base nobody has written yet is written in place; everything else goes
   /// through a temporary that `commit` adds.
   std::vector<AnyTensor> prepare(std::span<const Edge> edges, std::span<const Geometry> seen) {
     std::vector<AnyTensor> targets(edges.size());
