@@ -187,6 +187,25 @@ TEST(CpuAttentionGradient, EqualsCentralDifferences) {
   }
 }
 
+TEST(CpuAttentionLong, KeysTooManyToBePackedAtOnce) {
+  const Case c{1, 1, 1, 5, 2070, 512};
+  ASSERT_GT(2 * c.keys * c.head_dim * Index(sizeof(float)), cpu::attention::kWholeBytes);
+  const Inputs in = Inputs::make(c, 2, float{});
+  const Results want = plain(in), got = attention<float>(in);
+  EXPECT_LE(error(got.out, want.out), 24 * std::sqrt(2070.0) * double(std::numeric_limits<float>::epsilon()));
+}
+
+TEST(CpuAttentionRange, NegativeScale) {
+  for (const Case& c : {Case{1, 1, 2, 70, 140, 24}, Case{1, 1, 2, 70, 140, 24, kHeadSquare, kSquare}}) {
+    Inputs in = Inputs::make(c, 4, bf16{});
+    in.scale = -in.scale;
+    const Results want = plain(in), got = attention<bf16>(in);
+    const double tolerance = 8 * double(std::numeric_limits<bf16>::epsilon());
+    EXPECT_LE(error(got.out, want.out), tolerance);
+    EXPECT_LE(error(got.dk, want.dk), tolerance);
+  }
+}
+
 TEST(CpuAttentionRange, LargeScoresStayFinite) {
   Inputs in = Inputs::make(Case{1, 1, 1, 70, 300, 16}, 1, float{});
   for (double& e : in.q) e = float(e * 200);
