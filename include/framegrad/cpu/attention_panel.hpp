@@ -71,7 +71,7 @@ class Scratch {
 /// A call of a kernel for the instruction set that the caller already runs with. Inlined, several would share one function's registers:
 /// so the compiler isn't told what is called.
 template <class K, int B, class... A>
-FRAMEGRAD_INLINE void call(const A&... a) {
+FRAMEGRAD_INLINE void call(const A&... a) noexcept {  // no kernel throws
   const auto apart = [&](auto* kernel) FRAMEGRAD_LAMBDA {
     __asm__("" : "+r"(kernel));
     kernel(a...);
@@ -88,7 +88,7 @@ FRAMEGRAD_INLINE void call(const A&... a) {
 class RowsToCome {
  public:
   template <class T>
-  RowsToCome(const T* data, Index stride, Index rows, Index cols)
+  FRAMEGRAD_INLINE RowsToCome(const T* data, Index stride, Index rows, Index cols)
       : data_(reinterpret_cast<const char*>(data)), stride_(stride * Index(sizeof(T))), bytes_(cols * Index(sizeof(T))), rows_(data ? rows : 0) {}
 
   FRAMEGRAD_INLINE void fetch(Index lines) {
