@@ -56,19 +56,19 @@ inline void conv_tile_dot(const ConvSteps& steps, const Pair* a, const Pair* b, 
   using V = Vec<float, 64>;
   using P = Vec<Pair, 64>;
   constexpr int R = 8, N = V::lanes;
-  V sum[R][2];
+  typename V::Native sum[R][2];
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = V(0);
+  for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = typename V::Native{};
   for (Index s = 0; s < steps.count; ++s) {
     const Pair* from = a + steps.step[s].at;
     const Pair* right = b + s * kCellUnits * kPairWidth;
     for (Index u = 0, units = steps.step[s].units; u < units; ++u, ++from, right += kPairWidth) {
-      const P b0 = load_all<P>(right), b1 = load_all<P>(right + N);
+      const auto b0 = load_all<P>(right).v, b1 = load_all<P>(right + N).v;
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
-        const P x(from[r * kCellUnits]);
-        __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum[r][0].v) : "v"(x.v), "v"(b0.v));
-        __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum[r][1].v) : "v"(x.v), "v"(b1.v));
+        const auto x = P(from[r * kCellUnits]).v;
+        __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum[r][0]) : "v"(x), "v"(b0));
+        __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum[r][1]) : "v"(x), "v"(b1));
       }
     }
   }
@@ -77,7 +77,7 @@ inline void conv_tile_dot(const ConvSteps& steps, const Pair* a, const Pair* b, 
 #pragma GCC unroll 2
     for (int v = 0; v < 2; ++v) {
       float* const at = to + r * kPairWidth + v * N;
-      store_all(at, add ? load_all<V>(at) + sum[r][v] : sum[r][v]);
+      store_all(at, add ? load_all<V>(at) + V::of(sum[r][v]) : V::of(sum[r][v]));
     }
 }
 

@@ -68,7 +68,8 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, con
   // A stays in place if it is made of the tile's units already, and nothing is read behind its end.
   const bool a_in_place = (std::is_same_v<T, U> || D == 2) && a.k_stride == 1 && a.depth % (p.tiles ? 32 : D) == 0 && rows == rows_filled;
   const bool b_by_slivers = !p.pack_ahead && !p.tiles && b.k_stride == 1;  // each is multiplied while in the first-level cache
-  const bool plain = std::is_same_v<A, Out> && o.alpha == 1 && !o.bias && o.activation == Activation::none && !o.pre_activation;
+  const bool only_stored = o.alpha == 1 && !o.bias && o.activation == Activation::none && !o.pre_activation;
+  const bool plain = std::is_same_v<A, Out> && only_stored, rounds = std::is_same_v<U, Pair> && std::is_same_v<Out, bf16> && !p.tiles && only_stored && !o.accumulate;
 
   // A group of slivers meets `step` rows before the epilogue takes their sums from a scratch that the first-level cache holds.
   const Index step = p.tiles ? 32 : rows, group = p.tiles ? 2 : 1;
@@ -90,10 +91,8 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, con
     LeftRows left{reinterpret_cast<const char*>(a.data + row * a.line_stride + u * D), a.line_stride * Index(sizeof(T)), p.a_panels};
     if (!a_in_place) {
       left = {reinterpret_cast<const char*>(a_packed), pack_stride * Index(sizeof(U)), p.a_panels};
-      if constexpr (D == 1) {
-        if (p.a_panels) dispatch<PackPanels<T, U>>(a, row, rows, u, units, a_packed);
-      }
-      if (!p.a_panels) dispatch<PackRows<T, U>>(a, row, rows, p.rows_whole, u, units, a_packed, pack_stride);
+      if (p.a_panels) dispatch<PackPanels<T, U>>(a, row, rows, u, units, a_packed);
+      else dispatch<PackRows<T, U>>(a, row, rows, p.rows_whole, u, units, a_packed, pack_stride);
     }
     const U* right = b_packed;
     if (p.pack_ahead) right = packed + u * p.slivers * p.width + sliver * p.width * units_filled;
@@ -106,10 +105,12 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, con
         const Index count = slivers - j < group ? slivers - j : group, at = j * p.width;
         const Index columns_here = columns - at < count * p.width ? columns - at : count * p.width;
         const Index rows_here = rows - i < step ? rows - i : step;
-        const bool in_place = plain && columns_here == count * p.width && (!p.tiles || rows_here == step);
+        const bool whole = columns_here == count * p.width && (!p.tiles || rows_here == step), in_place = plain && whole, rounded = rounds && whole && is_last;
         Sums<A> s{sums + i * sums_stride + at, sums_stride, sums + i * sums_stride + at, sums_stride};
         if (in_place) s = {reinterpret_cast<A*>(c + i * ldc + at), ldc, reinterpret_cast<A*>(c + i * ldc + at), ldc};
         else if (is_last) s.to = last, s.to_stride = last_stride;
+        if constexpr (std::is_same_v<Out, bf16>)
+          if (rounded) s.rounded = c + i * ldc + at, s.rounded_stride = ldc;
         if (u == 0 && !(in_place && o.accumulate)) s.from = begin ? begin + column + at : nullptr, s.from_stride = 0;
 
         const U* const here = right + (b_by_slivers ? 0 : at * units_filled);
@@ -127,7 +128,7 @@ void gemm_block(const GemmPlan& p, const Operand<T>& a, const Operand<T>& b, con
         } else {
           dispatch<FmaBlock<U>>(rows, units, left, here, 2 * columns_here <= p.width, s, &ahead);
         }
-        if (in_place || !is_last) continue;
+        if (in_place || rounded || !is_last) continue;
         GemmOptions<Out> end = o;
         if (o.bias) end.bias += column + at;
         if (o.pre_activation) end.pre_activation += (row + i) * ldc + column + at;
@@ -162,18 +163,17 @@ void gemm_in_units(const Operand<T>& a, const Operand<T>& b, Out* c, Index ldc, 
   const GemmPlan p = gemm_plan<T, U>(a, b, workers);
   const U* packed = p.pack_ahead ? pack_all<T, U>(p, b) : nullptr;
   // Sums begin at the bias where the epilogue then has nothing left to do.
-  const accum_t<T>* begin = nullptr;
-  if constexpr (std::is_same_v<U, Out>) {
-    if (o.bias && o.alpha == 1 && !o.accumulate) {
-      begin = o.bias;
-      if (b.lines % p.width != 0) {  // a tile reads whole vectors
-        struct Bias;
-        U* const whole = static_cast<U*>(gemm_scratch<Bias>(p.slivers * p.width * Index(sizeof(U))));
-        for (Index j = 0; j < p.slivers * p.width; ++j) whole[j] = j < b.lines ? o.bias[j] : U(0);
-        begin = whole;
-      }
-      o.bias = nullptr;
+  using A = accum_t<T>;
+  const A* begin = nullptr;
+  if (o.bias && o.alpha == 1 && !o.accumulate && !p.tiles) {
+    if constexpr (std::is_same_v<A, Out>) begin = o.bias;
+    if (!begin || b.lines % p.width != 0) {  // a tile reads whole vectors
+      struct Bias;
+      A* const numbers = static_cast<A*>(gemm_scratch<Bias>(p.slivers * p.width * Index(sizeof(A))));
+      for (Index j = 0; j < p.slivers * p.width; ++j) numbers[j] = j < b.lines ? A(o.bias[j]) : A(0);
+      begin = numbers;
     }
+    o.bias = nullptr;
   }
   const Index across = ceil_div(p.slivers, p.sliver_block), down = ceil_div(a.lines, p.row_block);
   const Index blocks = across * down;

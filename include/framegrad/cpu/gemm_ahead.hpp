@@ -66,4 +66,33 @@ struct Ahead {
   }
 };
 
+/// What one tile fetches while its k runs, a line or two at a time, spread over the whole sum: many at once would hold its own loads up.
+/// Of what is needed later only the first piece, if a tile's share is several.
+struct TileAhead {
+  /// A row of `next`, next_stride bytes apart, each units/rows steps. `some` is fetched again where nothing is needed.
+  FRAMEGRAD_INLINE TileAhead(Ahead* ahead, Index units, Index rows, Index step, const char* next, Index next_stride, const void* some)
+      : sums_(next), stride_(next_stride), every_(units >= rows ? units / rows * step : step), mask_(ahead->every - 1) {
+    a_ = ahead->a.take().data, b_ = ahead->b.take().data;
+    if (!a_) a_ = static_cast<const char*>(some);
+    if (!b_) b_ = static_cast<const char*>(some);
+  }
+  /// Before unit u. A row of sums is so many bytes long.
+  template <int bytes>
+  FRAMEGRAD_INLINE void fetch(Index u) {
+    if (u == row_) {
+      fetch_to_write(sums_);
+      if constexpr (bytes > 64) fetch_to_write(sums_ + 64);
+      sums_ += stride_, row_ += every_;
+    }
+    if ((u & mask_) == 0) {
+      __builtin_prefetch(a_, 0, 2), __builtin_prefetch(b_, 0, 2);
+      a_ += 64, b_ += 64;
+    }
+  }
+
+ private:
+  const char *sums_, *a_, *b_;
+  Index stride_, every_, mask_, row_ = 0;
+};
+
 }  // namespace fg::inline FRAMEGRAD_ABI::cpu

@@ -197,13 +197,13 @@ struct PackPanels {
   FRAMEGRAD_INLINE static void run(Operand<T> x, Index line, Index lines, Index first, Index units, U* to) {
     using V = Vec<U, B>;
     constexpr int N = V::lanes, P = kPanel<B>;
+    x.line_stride = 1;  // as it is
     for (Index u = 0; u < units; ++u) {
-      detail::fetch_row(x, line, lines, first + u, kRowsAhead);
-      const T* const from = x.data + line * x.line_stride + (first + u) * x.k_stride;
+      for (int d = 0; d < kUnitDepth<U>; ++d) detail::fetch_row(x, line, lines, (first + u) * kUnitDepth<U> + d, kRowsAhead);
       for (Index i = 0; i < lines; i += P) {
         const Index left = x.lines - line - i;
         for (int j = 0; j < P && j < left; j += N)
-          detail::store_all(to + i * (units + 1) + u * P + j, Lanes<V>{i + j, left - j < N ? int(left - j) : N}.load(from));
+          detail::store_all(to + i * (units + 1) + u * P + j, detail::across_lines<V>(x, first + u, line + i + j, left - j < N ? int(left - j) : N));
       }
     }
   }

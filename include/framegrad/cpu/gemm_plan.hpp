@@ -29,7 +29,7 @@ GemmPlan gemm_plan(const Operand<T>& a, const Operand<T>& b, Index workers) {
   GemmPlan p;
   p.isa = isa();
   p.tiles = std::is_same_v<U, Pair> && p.isa == Isa::amx;
-  p.a_panels = kUnitDepth<U> == 1 && a.line_stride == 1 && a.k_stride != 1;
+  p.a_panels = !p.tiles && a.line_stride == 1 && a.k_stride != 1;
   const int bytes = p.isa >= Isa::avx512 ? 64 : p.isa == Isa::avx2 ? 32 : 16;
   p.width = 2 * bytes / int(sizeof(U));
   p.rows_whole = p.tiles ? 32 : 1;
@@ -58,7 +58,7 @@ GemmPlan gemm_plan(const Operand<T>& a, const Operand<T>& b, Index workers) {
   // where sums of pairs wait in a scratch, to pass over it less often.
   const Index most_units = p.tiles ? (deep && p.pack_ahead ? 144 : 576)
                            : bytes < 64 ? 32768 / (2 * bytes)
-                                        : (std::is_same_v<U, Pair> || !p.pack_ahead ? 384 : 192);
+                           : std::is_same_v<U, Pair> ? 576 : !p.pack_ahead ? 384 : 192;
   const Index blocks = ceil_div(p.units, most_units);
   p.unit_block = blocks > 1 ? round_up(ceil_div(p.units, blocks), 16) : round_up(p.units, whole_units);
   return p;

@@ -25,8 +25,10 @@ struct Sums {
   Index from_stride;
   A* to;
   Index to_stride;
-  const A* next = nullptr;  // rows that the next tile meets: fetched while this one multiplies
-  Index next_stride = 0;
+  bf16* rounded = nullptr;  // of pairs: where sums go in place of `to`
+  Index rounded_stride = 0;
+  const char* next = nullptr;  // rows that the next tile meets: fetched while this one multiplies
+  Index next_stride = 0;       // bytes
 };
 
 namespace detail {
@@ -57,10 +59,7 @@ struct FmaTile {
       row[g] = a + 4 * g * stride;
       __asm__("" : "+r"(row[g]));
     }
-    const Index stride3 = 3 * stride, mask = ahead->every - 1;
-    const char *next_a = ahead->a.take().data, *next_b = ahead->b.take().data;  // of more than one piece each, only the first
-    if (!next_a) next_a = reinterpret_cast<const char*>(b);
-    if (!next_b) next_b = reinterpret_cast<const char*>(b);
+    const Index stride3 = 3 * stride;
     const auto step = [&](int d) FRAMEGRAD_LAMBDA {
       N right[Vectors];
 #pragma GCC unroll 2
@@ -82,22 +81,12 @@ struct FmaTile {
         for (int g = 0; g < groups; ++g) row[g] += steps * sizeof(U);
       }
     };
-    // Several steps share the additions of addresses. In between a line or two at a time is fetched, rows of the next tile's sums and what is
-    // needed later, spread over the whole sum: many at once would hold its own loads up.
+    // Several steps share the additions of addresses.
     constexpr int S = R >= 4 && Vectors == 2 ? 4 : 1;
-    const U* next = s.next;
-    const Index rows_every = units >= S * R ? units / (S * R) * S : S;
-    Index u = 0, next_row = 0;
+    TileAhead next(ahead, units, S * R, S, s.next, s.next_stride, b);
+    Index u = 0;
     for (; u + S <= units; u += S) {
-      if (u == next_row) {
-        fetch_to_write(next);
-        if constexpr (Vectors == 2) fetch_to_write(next + V::lanes);
-        next += s.next_stride, next_row += rows_every;
-      }
-      if ((u & mask) == 0) {
-        __builtin_prefetch(next_a, 0, 2), __builtin_prefetch(next_b, 0, 2);
-        next_a += 64, next_b += 64;
-      }
+      next.template fetch<Vectors * B>(u);
 #pragma GCC unroll 4
       for (int d = 0; d < S; ++d) step(d);
       advance(S);
@@ -118,11 +107,13 @@ FRAMEGRAD_INLINE void each_tile(Index rows, Index units, const LeftRows& a, cons
     return a.data + (panels ? (i / P * P * (units + 1) + i % P) * Index(sizeof(U)) : i * a.stride);
   };
   const bool reads = s.from && s.from_stride;  // sums of the block of k before: these are what a tile waits for, else where they go
-  const A* const next = reads ? s.from : s.to;
-  const Index next_stride = reads ? s.from_stride : s.to_stride;
+  const Index size = !reads && s.rounded ? sizeof(bf16) : sizeof(A);
+  const char* const next = reads ? reinterpret_cast<const char*>(s.from) : s.rounded ? reinterpret_cast<const char*>(s.rounded) : reinterpret_cast<const char*>(s.to);
+  const Index next_stride = (reads ? s.from_stride : s.rounded ? s.rounded_stride : s.to_stride) * size;
   const auto sums_at = [&](Index i, Index tile_rows) FRAMEGRAD_LAMBDA {
     return Sums<A>{s.from ? s.from + i * s.from_stride : nullptr, s.from_stride, s.to + i * s.to_stride, s.to_stride,
-                   i + tile_rows < rows ? next + (i + tile_rows) * next_stride : next + W, next_stride};  // behind the last rows the next sliver's first
+                   s.rounded ? s.rounded + i * s.rounded_stride : nullptr, s.rounded_stride,
+                   i + tile_rows < rows ? next + (i + tile_rows) * next_stride : next + W * size, next_stride};  // behind the last rows the next sliver's first
   };
   Index i = 0;
   for (; i + R <= rows; i += R) Tile<R, panels>::run(units, a_at(i), a.stride, b, sums_at(i, R), ahead);
@@ -160,50 +151,67 @@ struct FmaBlock {
 #if defined(__x86_64__)
 namespace detail {
 
-template <int R, bool>
+/// By pairs. A function of its own, not the one above with another product in it: clang names a register of 64 bytes only where it is told it may.
+template <int R, bool panels>
 struct DotTile {
   [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]]
   static void run(Index units, const char* a, Index stride, const Pair* b, const Sums<float>& s, Ahead* ahead) {
     using V = Vec<float, 64>;
     using P = Vec<Pair, 64>;
-    constexpr int N = V::lanes;
-    V sum[R][2];
+    using N = typename V::Native;
+    constexpr int groups = (R + 3) / 4;
+    N sum[R][2];
 #pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      sum[r][0] = s.from ? load_all<V>(s.from + r * s.from_stride) : V(0);
-      sum[r][1] = s.from ? load_all<V>(s.from + r * s.from_stride + N) : V(0);
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < 2; ++v) sum[r][v] = s.from ? load_all<V>(s.from + r * s.from_stride + v * V::lanes).v : N{};
+    const char* row[groups];
+#pragma GCC unroll 4
+    for (int g = 0; g < groups; ++g) {
+      row[g] = a + 4 * g * stride;
+      __asm__("" : "+r"(row[g]));
     }
-    AheadLines next_a = ahead->a.take(), next_b = ahead->b.take();
-    const float* next = s.next;
-    const Index mask = ahead->every - 1, rows_every = units >= R ? units / R : 1;
-    Index next_row = 0;
-    for (Index u = 0; u < units; ++u, b += 2 * N, a += sizeof(Pair)) {
-      if (u == next_row) {
-        fetch_to_write(next), fetch_to_write(next + N);
-        next += s.next_stride, next_row += rows_every;
-      }
-      if ((u & mask) == mask) next_a.fetch(), next_b.fetch();
-      const P b0 = load_all<P>(b), b1 = load_all<P>(b + N);
+    const Index stride3 = 3 * stride;
+    TileAhead next(ahead, units, R, 1, s.next, s.next_stride, b);
+    for (Index u = 0; u < units; ++u, b += 2 * V::lanes) {
+      next.fetch<128>(u);
+      const auto b0 = load_all<P>(b).v, b1 = load_all<P>(b + V::lanes).v;
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const P x(unit_at<Pair>(a + r * stride));
-        __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum[r][0].v) : "v"(x.v), "v"(b0.v));
-        __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum[r][1].v) : "v"(x.v), "v"(b1.v));
+        const auto x = P(unit_at<Pair>(panels ? a + r * sizeof(Pair) : row[r / 4] + (r % 4 == 3 ? stride3 : r % 4 * stride))).v;
+        __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum[r][0]) : "v"(x), "v"(b0));
+        __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum[r][1]) : "v"(x), "v"(b1));
+      }
+      if constexpr (panels) {
+        a += kPanel<64> * sizeof(Pair);
+      } else {
+#pragma GCC unroll 4
+        for (int g = 0; g < groups; ++g) row[g] += sizeof(Pair);
       }
     }
+    if (s.rounded) {
 #pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      store_all(s.to + r * s.to_stride, sum[r][0]);
-      store_all(s.to + r * s.to_stride + N, sum[r][1]);
+      for (int r = 0; r < R; ++r) {
+        typename Native<std::uint16_t, 64>::type pair;
+        __asm__("vcvtne2ps2bf16 %1, %2, %0" : "=v"(pair) : "v"(sum[r][0]), "v"(sum[r][1]));
+        __builtin_memcpy(static_cast<void*>(s.rounded + r * s.rounded_stride), &pair, sizeof pair);
+      }
+      return;
     }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < 2; ++v) __builtin_memcpy(s.to + r * s.to_stride + v * V::lanes, &sum[r][v], sizeof(N));
   }
 };
 
 }  // namespace detail
 
-/// The same over pairs, by AVX512-BF16's dot product; a by rows.
+/// The same over pairs, by AVX512-BF16's dot product.
 inline void dot_block(Index rows, Index units, const LeftRows& a, const Pair* b, const Sums<float>& s, Ahead* ahead) {
-  detail::each_tile<12, 4, 12, 32, false, detail::DotTile>(rows, units, a, b, s, ahead);
+  constexpr int R = kPanel<64>;
+  if (a.panels) detail::each_tile<R, 4, R, 32, true, detail::DotTile>(rows, units, a, b, s, ahead);
+  else detail::each_tile<R, 4, R, 32, false, detail::DotTile>(rows, units, a, b, s, ahead);
 }
 #endif
 
