@@ -8,10 +8,11 @@
 
 # What an op takes beside the scalar type, where its header leaves it open. Other such ops are small, and not in the list.
 set(framegrad_values_of_Linear fg::NoActivation fg::Gelu fg::GeluTanh fg::Relu fg::Silu)
+set(framegrad_values_of_Conv fg::NoActivation fg::Relu)
 set(framegrad_values_of_Rope fg::RopeAdjacent fg::RopeHalves)
 set(framegrad_values_of_Extreme false true)
 # Ops that share kernels share a file, a fourth one takes the rest: no file takes a minute.
-set(framegrad_groups "(Linear|Matmul)<" "(Attention|Conv|Norm|Modulate|Softmax|Var)<" "(Unary|Binary|Where|Entropy|Mse)<" ".")
+set(framegrad_groups "(Linear|Matmul|Conv)<" "(Attention|Norm|Modulate|Softmax|Var)<" "(Unary|Binary|Where|Entropy|Mse)<" ".")
 
 # The library `target` over `engine` (framegrad, framegrad_simt, …) with the ops of the types named behind.
 function(framegrad_add_compiled target engine)

@@ -129,16 +129,22 @@ struct ConvFma {
 
 #if defined(__x86_64__)
 inline void run_conv_pairs(const ConvTask<bf16, Pair>& t, bool tiles) {
-  t.each_tile<kPairRows>(
-      2,
-      [&](Index i, bool, const ConvSteps& steps, const Pair* weights, float* sums, bool add) {
-        const Pair* const from = t.source + t.start[i] * kCellUnits;
-        const Pair* const next = t.source + t.start[std::min(i + 1, t.tiles - 1)] * kCellUnits;
-        multiply_pairs(tiles, steps, from, next, weights, sums, add);
-      },
-      [&](Index i, Index o, Index live, const float* sums) {
-        run64<ConvStore<true>>(kPairRows, o, live, sums, t.width, t.epilogue, t.target + (t.start[i] - t.first), t.y, t.pitch);
-      });
+  const auto store = [&]<Index rows>(std::integral_constant<Index, rows>) {
+    return [&](Index i, Index o, Index live, const float* sums) {
+      run64<ConvStore<true>>(rows, o, live, sums, t.width, t.epilogue, t.target + (t.start[i] - t.first), t.y, t.pitch);
+    };
+  };
+  const auto from = [&](Index i) { return t.source + t.start[std::min(i, t.tiles - 1)] * kCellUnits; };
+  if (tiles) {
+    t.each_tile<kPairRows>(
+        2, [&](Index i, bool, const ConvSteps& steps, const Pair* weights, float* sums, bool add) { conv_tile_amx(steps, from(i), from(i + 1), weights, sums, add); },
+        store(std::integral_constant<Index, kPairRows>{}));
+  } else {
+    constexpr int R = kCellRows<64>;
+    t.each_tile<R>(
+        1, [&](Index i, bool, const ConvSteps& steps, const Pair* weights, float* sums, bool add) { conv_tile_dot<R>(steps, from(i), weights, sums, add); },
+        store(std::integral_constant<Index, R>{}));
+  }
 }
 #endif
 
@@ -150,8 +156,8 @@ void convolve_in_units(const ConvGrid& whole, const T* source, Index source_pitc
   const Index depth_taps = Index(whole.axis[0].tap.size()), plane_taps = depth_taps ? whole.taps() / depth_taps : 0, depth_steps = blocks * plane_taps;
   const ConvBuffer<U> weights = pack_conv_weights<T, U>(matrix, plane_taps);
   const int bytes = vector_bytes();
-  const Index rows = pairs ? kCellUnits : bytes == 64 ? kCellRows<64> : bytes == 32 ? kCellRows<32> : kCellRows<16>;
-  [[maybe_unused]] const bool tiles = pairs && isa() == Isa::amx;
+  const bool tiles = pairs && isa() == Isa::amx;
+  const Index rows = tiles ? kCellUnits : bytes == 64 ? kCellRows<64> : bytes == 32 ? kCellRows<32> : kCellRows<16>;
   each_conv_part(whole, blocks * kCellUnits * Index(sizeof(U)), [&](const ConvLattice& lattice) {
     const Index total = lattice.cells(rows), phase = blocks * total * kCellUnits;
     const ConvBuffer<U> copy(Index(lattice.phases.size()) * phase);

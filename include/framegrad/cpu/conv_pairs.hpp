@@ -50,21 +50,23 @@ namespace detail {
       : : "r"(to), "r"(to + kPairRows * kPairWidth), "r"(b_stride) : "memory");
 }
 
-/// Eight rows.
+/// R rows.
+template <int R>
 [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]]
-inline void conv_tile_dot(const ConvSteps& steps, const Pair* a, const Pair* b, float* to, bool add) {
+void conv_tile_dot(const ConvSteps& steps, const Pair* a, const Pair* b, float* to, bool add) {
   using V = Vec<float, 64>;
   using P = Vec<Pair, 64>;
-  constexpr int R = 8, N = V::lanes;
+  constexpr int N = V::lanes;
   typename V::Native sum[R][2];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = typename V::Native{};
   for (Index s = 0; s < steps.count; ++s) {
     const Pair* from = a + steps.step[s].at;
     const Pair* right = b + s * kCellUnits * kPairWidth;
     for (Index u = 0, units = steps.step[s].units; u < units; ++u, ++from, right += kPairWidth) {
       const auto b0 = load_all<P>(right).v, b1 = load_all<P>(right + N).v;
-#pragma GCC unroll 8
+      __builtin_prefetch(right + kCellUnits * kPairWidth), __builtin_prefetch(right + kCellUnits * kPairWidth + N);
+#pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
         const auto x = P(from[r * kCellUnits]).v;
         __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum[r][0]) : "v"(x), "v"(b0));
@@ -72,20 +74,13 @@ inline void conv_tile_dot(const ConvSteps& steps, const Pair* a, const Pair* b, 
       }
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
     for (int v = 0; v < 2; ++v) {
       float* const at = to + r * kPairWidth + v * N;
       store_all(at, add ? load_all<V>(at) + V::of(sum[r][v]) : V::of(sum[r][v]));
     }
-}
-
-/// to[32, 32] (+)= the steps' rows of both blocks times b.
-inline void multiply_pairs(bool tiles, const ConvSteps& steps, const Pair* a0, const Pair* a1, const Pair* b, float* to, bool add) {
-  if (tiles) return conv_tile_amx(steps, a0, a1, b, to, add);
-  constexpr Index half = kPairRows / 2;
-  for (Index i = 0; i < 4; ++i) conv_tile_dot(steps, (i < 2 ? a0 : a1) + i % 2 * half * kCellUnits, b, to + i * half * kPairWidth, add);
 }
 
 }  // namespace detail

@@ -121,7 +121,14 @@ inline void add_conv_pairs(bool tiles, const Pair* left, Index left_step, const 
   }();
   for (Index o = 0; o < outputs; o += 2 * kPairRows) {
     const Pair* const from = left + o / kPairRows * left_step;
-    multiply_pairs(tiles, {kGroups.data(), cells / kCellGroup}, from, from + left_step, right, sums + o * kPairWidth, true);
+    float* const to = sums + o * kPairWidth;
+    const ConvSteps groups{kGroups.data(), cells / kCellGroup};
+    if (tiles) {
+      conv_tile_amx(groups, from, from + left_step, right, to, true);
+    } else {
+      constexpr int R = kOutputRows<64>;
+      for (Index r = 0; r < 2 * kPairRows; r += R) conv_tile_dot<R>(groups, from + r / kPairRows * left_step + r % kPairRows * kCellUnits, right, to + r * kPairWidth, true);
+    }
   }
 }
 #endif

@@ -84,8 +84,35 @@ void move_run(D* dst, Index dst_step, const S* src, Index src_step, Index n, boo
     }
   if constexpr (is_floating<D> && is_floating<S> && !std::is_same_v<D, half> && !std::is_same_v<S, half>)  // half is rare: no code for it
     if (dst_step == 1 && src_step == 1 && n >= 16) return dispatch<MoveRun>(dst, src, n, add);
+  if constexpr (std::is_same_v<D, S>)
+    if (!add) {
+      for (Index i = 0; i < n; ++i) dst[i * dst_step] = src[i * src_step];
+      return;
+    }
   using A = accum_t<D>;
   for (Index i = 0; i < n; ++i) dst[i * dst_step] = D(add ? A(A(dst[i * dst_step]) + A(src[i * src_step])) : A(src[i * src_step]));
+}
+
+/// What lies side by side in src, along axis `across`, goes to different runs. Both sides are met by whole lines of the cache: of src in a copy, since
+/// its own, a power of two apart, would drive each other out.
+template <class D, class S>
+void move_across(Pairing p, int across, D* dst, const S* src, bool add) {
+  constexpr Index width = 64 / Index(sizeof(S)), depth = 64;
+  const int inner = p.sizes.rank() - 1;
+  const Index n = p.sizes[across], length = p.sizes[inner], dst_across = p.dst[across], dst_step = p.dst[inner], src_step = p.src[inner];
+  const auto move = [&](Index begin, Index blocks, Index live) {
+    p.sizes[across] = blocks, p.dst[across] = dst_across * width, p.src[across] = width;
+    for_each_run(p, 0.3 * double(live), [&](Index d, Index s) {
+      alignas(64) S part[depth][width];
+      for (Index j = 0; j < length; j += depth) {
+        const Index count = std::min(depth, length - j);
+        for (Index k = 0; k < count; ++k) std::memcpy(static_cast<void*>(part[k]), src + begin + s + (j + k) * src_step, std::size_t(live) * sizeof(S));
+        for (Index i = 0; i < live; ++i) move_run(dst + (begin + i) * dst_across + d + j * dst_step, dst_step, part[0] + i, width, count, add);
+      }
+    });
+  };
+  move(0, n / width, width);
+  if (n % width != 0) move(n / width * width, 1, n % width);
 }
 
 template <class T>
@@ -112,6 +139,9 @@ void copy_strided(D* dst, const Geometry& g, const S* src, const Strides& src_st
     });
     return;
   }
+  if (p.src[inner] != 1 && p.sizes[inner] >= 8)
+    for (int a = 0; a < inner; ++a)
+      if (p.src[a] == 1 && p.sizes[a] >= 8) return detail::move_across(p, a, dst, src, add);
   for_each_run(p, 0.3, [&](Index d, Index s) { detail::move_run(dst + d, p.dst[inner], src + s, p.src[inner], p.sizes[inner], add); });
 }
 
