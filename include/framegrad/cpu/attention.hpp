@@ -15,8 +15,8 @@
 #pragma once
 
 #include <framegrad/core/parallel.hpp>
-#include <framegrad/cpu/attention_amx.hpp>
-#include <framegrad/cpu/attention_amx_backward.hpp>
+#include <framegrad/cpu/attention_pairs.hpp>
+#include <framegrad/cpu/attention_pairs_backward.hpp>
 #include <framegrad/cpu/attention_few.hpp>
 #include <framegrad/cpu/attention_forward.hpp>
 
@@ -54,7 +54,9 @@ void backward_rows(const BackwardProblem<T>& p) {
   const double ns = p.sequence_ns();
 #if defined(__x86_64__)
   if constexpr (std::is_same_v<T, bf16>) {
-    if (isa() == Isa::amx && served_by_tiles(p.shape)) return backward_by<AmxBlocks, OnWidest>(p, ns / 8);
+    // Of fewer keys than two tiles' the register tiles, slower than AMX's, would multiply padding more than they gain.
+    const bool rows_instead = isa() != Isa::amx && p.shape.keys < 64 && served_by_rows(p.shape);
+    if (served_by_pairs(p.shape) && !rows_instead) return backward_by<PairBlocks, OnWidest>(p, ns / 8);
   }
 #endif
   if constexpr (kHasFew<T>) {
@@ -73,8 +75,8 @@ void attention_forward(const AttentionShape& shape, const AttentionMask& mask, c
   const attention::ForwardProblem<T> p{{shape, mask, bias, q, k, v}, out, lse};
 #if defined(__x86_64__)
   if constexpr (std::is_same_v<T, bf16>) {
-    if (isa() == Isa::amx && attention::served_by_tiles(shape)) {
-      return parallel_for(p.forward_items(), p.item_ns() / 4, [&](Range items) { run64<attention::ForwardAmx>(items, p); });
+    if (attention::served_by_pairs(shape)) {
+      return parallel_for(p.forward_items(), p.item_ns() / 4, [&](Range items) { run64<attention::ForwardPairs>(items, p); });
     }
   }
 #endif

@@ -30,35 +30,65 @@ template <class P>
 FRAMEGRAD_INLINE Rows<P> rows_of(const AttentionView<P>& x, const Sequence& s, Index first = 0) { return {row(x, s, first), x.row}; }
 
 /// Fetches rows of the sequences that come next into the second cache, while the heads of a batch index pass each its share of them:
-/// whole rows, which the processor follows by itself, where a head's piece of each would be the beginning of a stream that never goes on.
+/// whole rows, since a head's piece of each would be the beginning of a stream that never goes on.
 class FetchNext {
  public:
   FRAMEGRAD_INLINE explicit FetchNext(const AttentionShape& shape)
       : shape_(shape), keys_((shape.keys + shape.heads - 1) / shape.heads), queries_((shape.queries + shape.heads - 1) / shape.heads) {}
 
-  /// From now on beside this sequence.
+  /// From now on beside this sequence, once what was left beside the last one is fetched.
   FRAMEGRAD_INLINE void beside(const Sequence& s) {
+    while (at_ < end_) {
+      const Lines l = take(1);
+      __builtin_prefetch(l.data, 0, 2), __builtin_prefetch(l.data + 64, 0, 2);
+    }
+    at_ = end_ = 0;
     const bool last = s.inner + 1 == shape_.inner;
     next_ = {s.outer + last, last ? 0 : s.inner + 1, 0}, head_ = s.head;
   }
-  template <class P> FRAMEGRAD_INLINE void keys(const AttentionView<P>& x) const { rows(x, shape_.keys, keys_); }
-  template <class P> FRAMEGRAD_INLINE void queries(const AttentionView<P>& x) const { rows(x, shape_.queries, queries_); }
+  template <class P> FRAMEGRAD_INLINE void keys(const AttentionView<P>& x) { rows(x, shape_.keys, keys_); }
+  template <class P> FRAMEGRAD_INLINE void queries(const AttentionView<P>& x) { rows(x, shape_.queries, queries_); }
+
+  /// Of a row what is still to be fetched, but at most so many pairs of lines; where there is nothing, so many times the same pair.
+  struct Lines {
+    const char* data;
+    Index stride, pairs;
+  };
+  FRAMEGRAD_INLINE Lines take(Index most) {
+    if (at_ == end_) return {reinterpret_cast<const char*>(this), 0, most};
+    const Index left = (left_ + 127) / 128;
+    const Lines lines{next_line_, 128, left < most ? left : most};
+    next_line_ += lines.pairs * 128, left_ -= lines.pairs * 128;
+    if (left_ <= 0) next_row();
+    return lines;
+  }
 
  private:
+  struct Piece {
+    const char* data;
+    Index stride, bytes, rows;
+  };
+
   template <class P>
-  FRAMEGRAD_INLINE void rows(const AttentionView<P>& x, Index count, Index share) const {
-    if (!x.data || x.head != shape_.head_dim || next_.outer == shape_.outer) return;
-    const Index bytes = shape_.heads * shape_.head_dim * Index(sizeof(P)), begin = head_ * share;
-    for (Index i = begin; i < begin + share && i < count; ++i) {
-      const char* const p = reinterpret_cast<const char*>(row(x, next_, i));
-#pragma GCC unroll 4
-      for (Index b = 0; b < bytes; b += 64) __builtin_prefetch(p + b, 0, 2);
-    }
+  FRAMEGRAD_INLINE void rows(const AttentionView<P>& x, Index count, Index share) {
+    const Index begin = head_ * share, rows = count - begin < share ? count - begin : share;
+    if (!x.data || x.head != shape_.head_dim || next_.outer == shape_.outer || rows <= 0) return;
+    pieces_[end_] = {reinterpret_cast<const char*>(row(x, next_, begin)), x.row * Index(sizeof(P)), shape_.heads * shape_.head_dim * Index(sizeof(P)), rows};
+    if (at_ == end_++) next_line_ = pieces_[at_].data, left_ = pieces_[at_].bytes;
+  }
+  FRAMEGRAD_INLINE void next_row() {
+    Piece& p = pieces_[at_];
+    if (--p.rows == 0) ++at_;
+    else p.data += p.stride;
+    next_line_ = pieces_[at_].data, left_ = pieces_[at_].bytes;
   }
 
   const AttentionShape& shape_;
-  Index keys_, queries_, head_ = 0;
+  Index keys_, queries_, head_ = 0, left_ = 0;
+  int at_ = 0, end_ = 0;
+  const char* next_line_ = nullptr;
   Sequence next_{};
+  Piece pieces_[8]{};  // seven, and one that is read and not used
 };
 
 /// The scratch of a thread, and what of a sequence lies there.
@@ -84,12 +114,12 @@ class FewKeys {
 
   /// scores[set] from lane `to` on = factor·x·yᵀ of `keys` rows of x, and `queries` rows of y from q0 on.
   FRAMEGRAD_INLINE void meet(int set, const AttentionView<const T>& x, const AttentionView<const T>& y, const Sequence& s, Index keys, Index q0, Index queries,
-                             A factor, Index to) {
+                             A factor, Index to, FetchNext* ahead) {
     call<RowsToLanes, B>(rows_of(y, s, q0), queries, D_, factor, lanes_[set]);
     Rows<const A> left{taken_[set], taken_stride_};
     if constexpr (!kTaken) left = rows_of(x, s);
     else if (q0 == first_) call<TakeRows, B>(rows_of(x, s), keys, D_, Rows<A>{taken_[set], taken_stride_});
-    call<RowScores, B>(left, keys, D_, static_cast<const A*>(lanes_[set]), Rows<A>{scores[set].data + to, scores[set].stride});
+    call<RowScores, B>(left, keys, D_, static_cast<const A*>(lanes_[set]), Rows<A>{scores[set].data + to, scores[set].stride}, ahead);
   }
   /// The queries that a sequence's keys are first met by.
   FRAMEGRAD_INLINE void begin(Index q0) { first_ = q0; }
@@ -143,15 +173,13 @@ struct ForwardFew {
       const bool whole = shape.queries <= L;  // others are streams enough
       if (first == 0 || item == items.begin) few.begin(first);
       fetch.beside(s);
-      if (whole) fetch.keys(p.k), fetch.queries(p.q);
+      if (whole) fetch.keys(p.k), fetch.queries(p.q), fetch.keys(p.v), fetch.queries(p.out);
       for (Index q0 = first; q0 < end; q0 += L) {
         const Index queries = end - q0 < L ? end - q0 : L;
-        few.meet(0, p.k, p.q, s, keys, q0, queries, A(shape.scale * kLog2E), 0);
+        few.meet(0, p.k, p.q, s, keys, q0, queries, A(shape.scale * kLog2E), 0, &fetch);
         few.add(s, keys, q0, queries, 0);
-        if (whole) fetch.keys(p.v);
         softmax<V>(keys, few.scores[0], p.lse ? p.lse + sequence * shape.queries + q0 : nullptr, int(queries));
-        if (whole) fetch.queries(p.out);
-        call<SumRows<Scores::of_lanes>, B>(queries, shape.head_dim, keys, few.left(0), rows_of(p.v, s), A(1), rows_of(p.out, s, q0));
+        call<SumRows<Scores::of_lanes>, B>(queries, shape.head_dim, keys, few.left(0), rows_of(p.v, s), A(1), rows_of(p.out, s, q0), &fetch);
       }
     }
   }
@@ -193,23 +221,20 @@ struct BackwardFew {
       const Index keys = p.seen_keys(s);
       few.begin(0);
       fetch.beside(s);
-      fetch.keys(p.k), fetch.keys(p.v);
+      fetch.keys(p.k), fetch.keys(p.v), fetch.queries(p.q), fetch.queries(p.dout), fetch.keys(p.dk), fetch.keys(p.dv), fetch.queries(p.dq);
       for (Index q0 = 0; q0 < Q; q0 += L) {
         const Index queries = Q - q0 < L ? Q - q0 : L;
-        few.meet(0, p.k, p.q, s, keys, q0, queries, A(shape.scale * kLog2E), q0);
+        few.meet(0, p.k, p.q, s, keys, q0, queries, A(shape.scale * kLog2E), q0, &fetch);
         few.add(s, keys, q0, queries, q0);
-        few.meet(1, p.v, p.dout, s, keys, q0, queries, A(1), q0);
+        few.meet(1, p.v, p.dout, s, keys, q0, queries, A(1), q0, &fetch);
         probabilities<V>(keys, few.scores[0], few.scores[1], q0, p.lse + item * Q + q0, int(queries));
       }
-      fetch.queries(p.q), fetch.queries(p.dout);
-      if (p.dv.data) call<SumRows<Scores::of_rows>, B>(keys, D, Q, few.left(0), rows_of(p.dout, s), A(1), rows_of(p.dv, s));
-      if (p.dk.data) call<SumRows<Scores::of_rows>, B>(keys, D, Q, few.left(1), rows_of(p.q, s), scale, rows_of(p.dk, s));
-      if (p.dq.data) call<SumRows<Scores::of_lanes>, B>(Q, D, keys, few.left(1), rows_of(p.k, s), scale, rows_of(p.dq, s));
+      if (p.dv.data) call<SumRows<Scores::of_rows>, B>(keys, D, Q, few.left(0), rows_of(p.dout, s), A(1), rows_of(p.dv, s), &fetch);
+      if (p.dk.data) call<SumRows<Scores::of_rows>, B>(keys, D, Q, few.left(1), rows_of(p.q, s), scale, rows_of(p.dk, s), &fetch);
+      if (p.dq.data) call<SumRows<Scores::of_lanes>, B>(Q, D, keys, few.left(1), rows_of(p.k, s), scale, rows_of(p.dq, s), &fetch);
       for (const auto& x : {p.dk, p.dv}) {
-        fetch.keys(x);
         for (Index i = keys; x.data && i < shape.keys; ++i) std::fill_n(row(x, s, i), D, T(0));
       }
-      fetch.queries(p.dq);
     }
   }
 

@@ -7,6 +7,8 @@
 //
 // Vectors and groups of rows that would reach over an end are moved back to end there, and give some numbers a second time: nothing is
 // padded. So a row has a vector's numbers at least.
+//
+// Both products fetch what is `ahead` (FetchNext), two lines with each step: more at once would hold up their own loads.
 #pragma once
 
 #include <framegrad/cpu/attention_panel.hpp>
@@ -46,6 +48,20 @@ FRAMEGRAD_INLINE void groups(Index n, F f, G g) {
   }
 }
 
+/// step() so many times, each beside two lines of what is ahead.
+template <class F, class G>
+FRAMEGRAD_INLINE void beside(F* ahead, Index steps, G step) {
+  while (steps > 0) {
+    const auto lines = ahead->take(steps);
+    const char* at = lines.data;
+    steps -= lines.pairs;
+    for (Index n = lines.pairs; n > 0; --n, at += lines.stride) {
+      __builtin_prefetch(at, 0, 2), __builtin_prefetch(at + 64, 0, 2);
+      step();
+    }
+  }
+}
+
 /// Lanes behind `rows` are zero; times `factor`.
 struct RowsToLanes {
   template <int B, class T, class A>
@@ -81,26 +97,29 @@ struct TakeRows {
 
 /// The scores of a key are `to_stride` from those of the next.
 struct RowScores {
-  template <int R, class V, class A>
-  FRAMEGRAD_INLINE static void tile(Index cols, const A* rows, Index stride, const A* columns, Rows<A> to) {
+  template <int R, class V, class A, class F>
+  FRAMEGRAD_INLINE static void tile(Index cols, const A* rows, Index stride, const A* columns, Rows<A> to, F* ahead) {
     V acc[R];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) acc[r] = V(0);
     RowGroup<R, A> left(rows, stride);
-    for (const A* end = columns + cols * V::lanes; columns != end; columns += V::lanes, left.next()) {
+    beside(ahead, cols, [&]() FRAMEGRAD_LAMBDA {
       const V x = detail::load_all<V>(columns);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) acc[r] = fma(V(left[r]), x, acc[r]);
-    }
+      columns += V::lanes, left.next();
+    });
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) detail::store_all(to[r], acc[r]);
   }
 
-  template <int B, class A>
-  FRAMEGRAD_INLINE static void run(Rows<const A> from, Index rows, Index cols, const A* columns, Rows<A> to) {
+  template <int B, class A, class F>
+  FRAMEGRAD_INLINE static void run(Rows<const A> from, Index rows, Index cols, const A* columns, Rows<A> to, F* ahead) {
     using V = Vec<A, B>;
     constexpr int R = B == 64 ? 16 : 8;  // of 32 or 16 registers
-    const auto all = [&]<int N>(std::integral_constant<int, N>, Index i) FRAMEGRAD_LAMBDA { tile<N, V>(cols, from[i], from.stride, columns, Rows<A>{to[i], to.stride}); };
+    const auto all = [&]<int N>(std::integral_constant<int, N>, Index i) FRAMEGRAD_LAMBDA {
+      tile<N, V>(cols, from[i], from.stride, columns, Rows<A>{to[i], to.stride}, ahead);
+    };
     const auto single = [&](Index i) FRAMEGRAD_LAMBDA { all(std::integral_constant<int, 1>{}, i); };
     if (R == 8 || rows < R) groups<8>(rows, [&](Index i) FRAMEGRAD_LAMBDA { all(std::integral_constant<int, 8>{}, i); }, single);
     else groups<R>(rows, [&](Index i) FRAMEGRAD_LAMBDA { all(std::integral_constant<int, R>{}, i); }, single);
@@ -111,8 +130,8 @@ enum class Scores { of_rows, of_lanes };  // a(i, j) is scores[i][j], or scores[
 
 template <Scores scores>
 struct SumRows {
-  template <int R, int N, class V, class A, class T>
-  FRAMEGRAD_INLINE static void tile(Index depth, Rows<const A> a, Rows<const T> rows, const V& factor, Rows<T> to) {
+  template <int R, int N, class V, class A, class T, class F>
+  FRAMEGRAD_INLINE static void tile(Index depth, Rows<const A> a, Rows<const T> rows, const V& factor, Rows<T> to, F* ahead) {
     constexpr int L = V::lanes;
     V acc[R][N];
 #pragma GCC unroll 8
@@ -122,7 +141,7 @@ struct SumRows {
     }
     RowGroup<R, A> left(a.data, scores == Scores::of_rows ? a.stride : 1);
     const T* row = rows.data;
-    for (Index j = 0; j < depth; ++j, row += rows.stride) {
+    beside(ahead, depth, [&]() FRAMEGRAD_LAMBDA {
       V right[N];
 #pragma GCC unroll 2
       for (int n = 0; n < N; ++n) right[n] = detail::load_all<V>(row + n * L);
@@ -134,7 +153,8 @@ struct SumRows {
       }
       if constexpr (scores == Scores::of_rows) left.next();
       else a.data += a.stride;
-    }
+      row += rows.stride;
+    });
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
@@ -142,13 +162,13 @@ struct SumRows {
     }
   }
 
-  template <int B, class A, class T>
-  FRAMEGRAD_INLINE static void run(Index count, Index cols, Index depth, Rows<const A> a, Rows<const T> rows, A factor, Rows<T> to) {
+  template <int B, class A, class T, class F>
+  FRAMEGRAD_INLINE static void run(Index count, Index cols, Index depth, Rows<const A> a, Rows<const T> rows, A factor, Rows<T> to, F* ahead) {
     using V = Vec<A, B>;
     constexpr int L = V::lanes, R = B == 64 ? 8 : 4;
     const auto left = [&](Index i) FRAMEGRAD_LAMBDA { return Rows<const A>{scores == Scores::of_rows ? a[i] : a.data + i, a.stride}; };
     const auto at = [&]<int M, int N>(std::integer_sequence<int, M, N>, Index i, Index j) FRAMEGRAD_LAMBDA {
-      tile<M, N, V>(depth, left(i), Rows<const T>{rows.data + j, rows.stride}, V(factor), Rows<T>{to[i] + j, to.stride});
+      tile<M, N, V>(depth, left(i), Rows<const T>{rows.data + j, rows.stride}, V(factor), Rows<T>{to[i] + j, to.stride}, ahead);
     };
     groups<R>(count,
               [&](Index i) FRAMEGRAD_LAMBDA {

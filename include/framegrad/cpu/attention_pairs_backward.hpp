@@ -1,4 +1,4 @@
-// attention, backward, for bf16 on AMX: the products of attention_backward.hpp by tiles, on larger blocks.
+// attention, backward, for bf16 by pairs, on AMX or by AVX512-BF16's dot product: the products of attention_backward.hpp by tiles, on larger blocks.
 //
 //   S = q·Kᵀ   G = g·Vᵀ                             [queries, keys]       f32, a strip of queries and a piece of keys at a time
 //   P = 2^(c·S + added − lse)   dS = P∘(G − δ)      [queries, keys]       c = scale·log2 e
@@ -11,7 +11,7 @@
 // two bf16, and its products are taken twice.
 #pragma once
 
-#include <framegrad/cpu/attention_amx.hpp>
+#include <framegrad/cpu/attention_pairs.hpp>
 #include <framegrad/cpu/attention_backward.hpp>
 #include <framegrad/cpu/gemm_epilogue.hpp>
 
@@ -91,9 +91,9 @@ struct RowsAcross {
   }
 };
 
-/// As FmaBlocks. Sizes with `tiled` are multiples of 32, with zeros behind what is given.
+/// As FmaBlocks. Sizes with `tiled` are multiples of 32, with zeros behind what is given; tiled_D is as much as the tiles ask for.
 template <class T, int B>
-class AmxBlocks {
+class PairBlocks {
   static_assert(std::is_same_v<T, bf16> && B == 64);
   using V = Vec<float, B>;
   using Pairs = cpu::Pair;
@@ -103,10 +103,10 @@ class AmxBlocks {
   static constexpr Index kStrip = 32, kPiece = 128;    // S and G are 16 KiB each
   static constexpr Index kFetched = kStrip * 2;        // half of the lines of a piece's bias
 
-  FRAMEGRAD_INLINE AmxBlocks(const BackwardProblem<bf16>& p, Index dq_rows)
-      : p_(p), tiled_D_(round_up(p.shape.head_dim, 32)), keys_(round_up(p.shape.keys < kKeys ? p.shape.keys : kKeys, 32)) {
+  FRAMEGRAD_INLINE PairBlocks(const BackwardProblem<bf16>& p, Index dq_rows)
+      : p_(p), tiled_D_(products_.whole(p.shape.head_dim)), row_D_(round_up(tiled_D_, 32)), keys_(round_up(p.shape.keys < kKeys ? p.shape.keys : kKeys, 32)) {
     const Index queries = round_up(p.shape.queries < kQueries ? p.shape.queries : kQueries, 32);
-    const Index by_query = queries * tiled_D_, by_key = keys_ * tiled_D_, square = queries * keys_, dq_size = round_up(dq_rows, 32) * tiled_D_;
+    const Index by_query = queries * row_D_, by_key = keys_ * row_D_, square = queries * keys_, dq_size = round_up(dq_rows, 32) * row_D_;
     Scratch m(4 * Scratch::bytes_of<bf16>(by_query) + 3 * Scratch::bytes_of<bf16>(by_key) + 5 * Scratch::bytes_of<bf16>(square) +
               2 * Scratch::bytes_of<float>(by_key) + Scratch::bytes_of<float>(dq_size) + 2 * Scratch::bytes_of<float>(kStrip * kPiece) + Scratch::bytes_of<bf16>(kStrip * kPiece) +
               2 * Scratch::bytes_of<float>(queries));
@@ -118,10 +118,7 @@ class AmxBlocks {
     for (float** x : {&scores_, &gradients_}) *x = m.take<float>(kStrip * kPiece);
     added_ = m.take<bf16>(kStrip * kPiece);
     for (float** x : {&lse_, &delta_}) *x = m.take<float>(queries);
-    amx_begin();
   }
-  AmxBlocks(const AmxBlocks&) = delete;
-  FRAMEGRAD_INLINE ~AmxBlocks() { amx_end(); }
 
   FRAMEGRAD_INLINE void take_queries(Index sequence, Index q0, bool across) {
     const Sequence s = p_.sequence(sequence);
@@ -131,8 +128,8 @@ class AmxBlocks {
     const auto pack = [&](const Operand<bf16>& x, bf16* to, Index stride) FRAMEGRAD_LAMBDA {
       call<PackRows<bf16, Pairs>, B>(x, Index(0), x.lines, Index(32), Index(0), (x.depth + 1) / 2, reinterpret_cast<Pairs*>(to), stride / 2);
     };
-    pack({q, n, D, p_.q.row, 1}, q_, tiled_D_);
-    pack({g, n, D, p_.dout.row, 1}, g_, tiled_D_);
+    pack({q, n, D, p_.q.row, 1}, q_, row_D_);
+    pack({g, n, D, p_.dout.row, 1}, g_, row_D_);
     if (across) {
       pack({q, D, n, 1, p_.q.row}, qt_, tiled_queries_);
       pack({g, D, n, 1, p_.dout.row}, gt_, tiled_queries_);
@@ -151,13 +148,13 @@ class AmxBlocks {
     const Index D = p_.shape.head_dim, n = p_.key_count(s, k0, kKeys);
     b_.k0 = k0, b_.keys = n, tiled_keys_ = round_up(n, 32);
     const bf16 *k = row(p_.k, s, k0), *v = row(p_.v, s, k0);
-    const auto pack = [&](const Operand<bf16>& x, Pairs* to) FRAMEGRAD_LAMBDA {
-      call<PackSlivers<bf16, Pairs>, B>(x, Index(0), round_up(x.lines, 32), Index(0), round_up(x.depth, 32) / 2, to);
+    const auto pack = [&](const Operand<bf16>& x, Index whole, Pairs* to) FRAMEGRAD_LAMBDA {
+      call<PackSlivers<bf16, Pairs>, B>(x, Index(0), round_up(x.lines, 32), Index(0), round_up(x.depth, whole) / 2, to);
     };
     if (n == 0) return false;
-    pack({k, n, D, p_.k.row, 1}, kt_);
-    pack({v, n, D, p_.v.row, 1}, vt_);
-    pack({k, D, n, 1, p_.k.row}, k_);
+    pack({k, n, D, p_.k.row, 1}, products_.whole(1), kt_);
+    pack({v, n, D, p_.v.row, 1}, products_.whole(1), vt_);
+    pack({k, D, n, 1, p_.k.row}, 32, k_);
     return true;
   }
 
@@ -171,7 +168,7 @@ class AmxBlocks {
         const auto upto = [](Index left, Index most) FRAMEGRAD_LAMBDA { return left < most ? left : most; };
         const Index padded = upto(tiled_keys_ - j, kPiece), keys = upto(b_.keys - j, kPiece), units = tiled_queries_ / 2;
         const auto strip = [&](const bf16* left, const Pairs* right, float* to) FRAMEGRAD_LAMBDA {
-          amx_strip(padded / 32, tiled_D_ / 2, bytes(left + i * tiled_D_), tiled_D_ * 2, right + j * tiled_D_ / 2, nullptr, 0, to, kPiece, {});
+          products_.add(kStrip, padded / 32, tiled_D_, left + i * row_D_, row_D_, right + j * tiled_D_ / 2, to, kPiece, true);
         };
         const Block block{b_.q0 + i, upto(b_.queries - i, kStrip), b_.k0 + j, keys};
         AddedToCome added(p_, p_.sequence(sequence), block);
@@ -187,13 +184,15 @@ class AmxBlocks {
     }
   }
 
-  FRAMEGRAD_INLINE void add_dv(bool first) { add(tiled_D_, tiled_keys_, tiled_queries_, gt_, tiled_queries_, prob_, dv_, keys_, first); }
+  FRAMEGRAD_INLINE void add_dv(bool first) { products_.add(tiled_D_, tiled_keys_ / 32, tiled_queries_, gt_, tiled_queries_, prob_, dv_, keys_, first); }
   FRAMEGRAD_INLINE void add_dk(bool first) {
-    for (const Index part : {Index(0), low_}) add(tiled_D_, tiled_keys_, tiled_queries_, qt_, tiled_queries_, ds_pairs_ + part, dk_, keys_, first && part == 0);
+    for (const Index part : {Index(0), low_})
+      products_.add(tiled_D_, tiled_keys_ / 32, tiled_queries_, qt_, tiled_queries_, ds_pairs_ + part, dk_, keys_, first && part == 0);
   }
   FRAMEGRAD_INLINE void add_dq(Index place, bool first) {
-    float* const to = dq_ + place * tiled_D_;
-    for (const Index part : {Index(0), low_}) add(tiled_queries_, tiled_D_, tiled_keys_, ds_rows_ + 2 * part, keys_, k_, to, tiled_D_, first && part == 0);
+    float* const to = dq_ + place * row_D_;
+    for (const Index part : {Index(0), low_})
+      products_.add(tiled_queries_, row_D_ / 32, tiled_keys_, ds_rows_ + 2 * part, keys_, k_, to, row_D_, first && part == 0);
   }
 
   FRAMEGRAD_INLINE void write_keys(Index sequence) {
@@ -215,7 +214,7 @@ class AmxBlocks {
     if (p_.seen_keys(s) == 0) return;
     GemmOptions<bf16> o;
     o.alpha = float(p_.shape.scale);
-    call<GemmEpilogue<float, bf16>, B>(n, D, static_cast<const float*>(dq_ + place * tiled_D_), tiled_D_, row(p_.dq, s, q0), p_.dq.row, o);
+    call<GemmEpilogue<float, bf16>, B>(n, D, static_cast<const float*>(dq_ + place * row_D_), row_D_, row(p_.dq, s, q0), p_.dq.row, o);
   }
 
  private:
@@ -230,16 +229,9 @@ class AmxBlocks {
     }
   }
 
-  static const char* bytes(const bf16* x) { return reinterpret_cast<const char*>(x); }
-
-  /// to[rows, cols] (+)= left·right over `depth`, all multiples of 32.
-  FRAMEGRAD_INLINE static void add(Index rows, Index cols, Index depth, const bf16* left, Index left_stride, const Pairs* right, float* to, Index stride, bool first) {
-    for (Index i = 0; i < rows; i += 32, to += 32 * stride)
-      amx_strip(cols / 32, depth / 2, bytes(left + i * left_stride), left_stride * 2, right, first ? nullptr : to, stride, to, stride, {});
-  }
-
+  const PairProducts products_;
   const BackwardProblem<bf16>& p_;
-  Index tiled_D_, keys_, low_ = 0, tiled_queries_ = 0, tiled_keys_ = 0;
+  Index tiled_D_, row_D_, keys_, low_ = 0, tiled_queries_ = 0, tiled_keys_ = 0;
   Block b_{};
   bf16 *q_, *g_, *qt_, *gt_, *ds_rows_, *added_;
   Pairs *kt_, *vt_, *k_, *prob_, *ds_pairs_;

@@ -1,6 +1,7 @@
-// attention, forward, for bf16 on AMX: the products run 8 times as fast as FMA's, so the exponential is what counts.
+// attention, forward, for bf16 by pairs: on AMX, whose products run 8 times as fast as FMA's, so that the exponential is what counts, or
+// by AVX512-BF16's dot product, twice as fast as FMA.
 //
-//   keys and values of a sequence, once      K [keys, head_dim]   Vᵀ [head_dim, keys] by block     bf16, padded to whole tiles
+//   keys and values of a sequence, once      K [keys, head_dim]   Vᵀ [head_dim, keys] by block     bf16, padded to what the tiles take
 //   queries of a block, once                 Qᵀ [head_dim, queries]                                pairs of bf16
 //   for each block of keys
 //     Sᵀ = K·Qᵀ                              [keys, queries]                                       f32, queries are lanes
@@ -19,6 +20,7 @@
 
 #include <framegrad/cpu/attention_forward.hpp>
 #include <framegrad/cpu/gemm_amx.hpp>
+#include <framegrad/cpu/gemm_tile.hpp>
 
 #if defined(__x86_64__)
 
@@ -103,9 +105,37 @@ struct ScaleRows {
 };
 
 /// Tiles of 32 keys and 32 queries: below that they would be padding.
-inline bool served_by_tiles(const AttentionShape& s) { return s.queries >= 32 && s.keys >= 32; }
+inline bool served_by_pairs(const AttentionShape& s) { return isa() >= Isa::avx512_bf16 && s.queries >= 32 && s.keys >= 32; }
 
-struct ForwardAmx {
+/// The products, by AMX's tiles or those of registers.
+class PairProducts {
+ public:
+  PairProducts() { if (amx) amx_begin(); }
+  PairProducts(const PairProducts&) = delete;
+  ~PairProducts() { if (amx) amx_end(); }
+
+  /// What the rows and the depth of a left side are padded to.
+  Index whole(Index n) const { return round_up(n, amx ? 32 : 2); }
+
+  /// to[rows, slivers·32] (+)= left·right; the strides count numbers. A call, not inlined in nine places: that would cost compile time.
+  [[gnu::noinline]] void add(Index rows, Index slivers, Index depth, const bf16* left, Index left_stride, const Pair* right, float* to, Index stride,
+                             bool first) const {
+    const Index units = depth / 2;
+    if (amx) return amx_block(rows, slivers, units, bytes(left), left_stride * 2, right, to, stride, !first);
+    Ahead nothing;
+    for (Index j = 0; j < slivers; ++j, right += units * 32, to += 32)
+      dot_block(rows, units, {bytes(left), left_stride * 2, false}, right, {first ? nullptr : to, stride, to, stride}, &nothing);
+  }
+
+  const bool amx = isa() == Isa::amx;
+
+ private:
+  static const char* bytes(const bf16* x) { return reinterpret_cast<const char*>(x); }
+};
+
+struct ForwardPairs {
+  static constexpr Index kRows = 48;  // of the register tile a multiple
+
   /// One sequence's keys as they are, values across, padded with zeros to whole tiles.
   struct Sides {
     bf16 *keys, *values;   // [keys, tiled_D], and for each block of keys [tiled_D, kKeys]
@@ -141,7 +171,8 @@ struct ForwardAmx {
     using P = Panels<float>;
     constexpr Index W = Tl::W;
     static_assert(W == 32);  // a panel is two tiles wide
-    const Index D = p.shape.head_dim, tiled_D = round_up(D, 32), blocks = p.query_blocks();
+    const PairProducts products;
+    const Index D = p.shape.head_dim, tiled_D = products.whole(D), blocks = p.query_blocks(), step = products.amx ? kAmxRows : kRows;
     const Index all_keys = p.key_blocks() * kKeys * tiled_D, wide = tiled_D * kKeys, narrow = tiled_D * kQueries;
     const auto bytes = [](Index n) { return Scratch::bytes_of<float>(n); };
     Scratch scratch(2 * Scratch::bytes_of<bf16>(all_keys) + bytes(wide) + bytes(narrow / 2) + 2 * bytes(narrow) + bytes(kKeys * W) + bytes(kKeys / 2 * W) +
@@ -155,7 +186,6 @@ struct ForwardAmx {
     float* const scales = scratch.take<float>(W);
     std::fill_n(scales, W, float(p.shape.scale));
 
-    amx_begin();
     Index packed = -1;  // the sequence in `sides`
     for (Index item = items.begin; item < items.end; ++item) {
       const Sequence s = p.sequence(item / blocks);
@@ -168,26 +198,25 @@ struct ForwardAmx {
 
       bool begun = false;
       for (Index k0 = 0; k0 < seen; k0 += kKeys) {
-        const Index nk = p.key_count(s, k0), tiled_keys = round_up(nk, 32);
+        const Index nk = p.key_count(s, k0), tiled_keys = products.whole(nk);
         const Block block{q0, nq, k0, nk};
         const Seen shown = seen_in<B>(p, s, block);
         if (shown == Seen::none) continue;
-        const auto left = [](const bf16* x) FRAMEGRAD_LAMBDA { return reinterpret_cast<const char*>(x); };
         const bool adds = p.adds(shown);
         for (Index q = 0; q < padded; q += W) {  // a panel's scores stay in the first-level cache
           float* const out = ot.at<Tl>(0, q);
           bool grown = false;
           const Block panel{q0 + q, nq - q < W ? nq - q : W, k0, nk};
           AddedToCome added(p, s, panel);
-          for (Index i = 0; i < tiled_keys; i += kAmxRows) {
+          for (Index i = 0; i < tiled_keys; i += step) {
             if (adds) added.fetch(2 * kLinesAhead);
-            amx_block(kAmxRows, 1, tiled_D / 2, left(sides.keys + (k0 + i) * tiled_D), tiled_D * 2, qt.at<Tl>(0, q), scores + i * W, W, false);
+            products.add(tiled_keys - i < step ? tiled_keys - i : step, 1, tiled_D, sides.keys + (k0 + i) * tiled_D, tiled_D, qt.at<Tl>(0, q), scores + i * W, W, true);
           }
           if (adds) call<AddPairs, B>(static_cast<const Problem<bf16>&>(p), s, panel, float(p.shape.scale), scores);
           else if (p.shape.scale < 0) call<ScaleRows, B>(scores, tiled_keys, scales);
           call<SoftmaxPairs, B>(nk, adds || p.shape.scale < 0 ? 1.0f : float(p.shape.scale), running.from(q), scores, prob, &grown);
           if (begun && grown) call<ScaleRows, B>(out, D, running.scale + q);
-          amx_block(tiled_D, 1, tiled_keys / 2, left(sides.values + k0 * tiled_D), kKeys * 2, prob, out, W, begun);
+          products.add(tiled_D, 1, tiled_keys, sides.values + k0 * tiled_D, kKeys, prob, out, W, !begun);
         }
         begun = true;
       }
@@ -205,7 +234,6 @@ struct ForwardAmx {
         });
       }
     }
-    amx_end();
   }
 };
 
