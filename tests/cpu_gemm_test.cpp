@@ -144,6 +144,7 @@ void check_epilogues() {
       check_product<T, Out>(64, 64, 600, {true, false, 0, 1}, o, false, accumulate);
     }
   }
+  check_product<T, Out>(64, 80, 600, {false, true, 0, 1}, {}, true);  // a bias alone: what sums begin at
   cpu::GemmOptions<Out> add;
   add.accumulate = true;
   check_product<T, Out>(64, 64, 1300, {false, false, 0, 1}, add);
