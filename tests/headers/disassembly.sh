@@ -6,8 +6,8 @@
 set -uo pipefail
 command -v objdump >/dev/null || { echo "skipped: no objdump (binutils)"; exit 77; }
 
-# What an entry may call: another entry, a thread's scratch, what has a target of its own (the tile unit, rounding by AVX512-BF16), memory, the standard library's functions of one number.
-called='run(64|32|16)<|Scratch::|amx_|round_rows|^mem(set|cpy|move)|^operator |^__cxa_|^_Unwind|^std::|^(sin|cos|log|exp|exp2|sqrt|pow|erf|tanh)f?$'
+# What an entry may call: another entry, a thread's scratch, what has a target of its own (the tile unit, rounding by AVX512-BF16) or only calls such (attention's products), memory, the standard library's functions of one number.
+called='run(64|32|16)<|Scratch::|amx_|round_rows|PairProducts::|^mem(set|cpy|move)|^operator |^__cxa_|^_Unwind|^std::|^(sin|cos|log|exp|exp2|sqrt|pow|erf|tanh)f?$'
 
 faults() {
   objdump -drC --no-show-raw-insn "$1" | awk -v called="$called" '

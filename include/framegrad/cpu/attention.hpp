@@ -31,9 +31,8 @@ struct OnAny {
   template <class K, class... A> static void run(const A&... a) { dispatch<K>(a...); }
 };
 #if defined(__x86_64__)
-/// What goes by pairs is no kernel, but only calls some: it is entered as it is, so that it may ask which tiles there are.
-struct AsItIs {
-  template <class K, class... A> static void run(const A&... a) { K::template run<64>(a...); }
+struct OnWidest {
+  template <class K, class... A> static void run(const A&... a) { run64<K>(a...); }
 };
 #endif
 
@@ -57,7 +56,7 @@ void backward_rows(const BackwardProblem<T>& p) {
   if constexpr (std::is_same_v<T, bf16>) {
     // Of fewer keys than two tiles' the register tiles, slower than AMX's, would multiply padding more than they gain.
     const bool rows_instead = isa() != Isa::amx && p.shape.keys < 64 && served_by_rows(p.shape);
-    if (served_by_pairs(p.shape) && !rows_instead) return backward_by<PairBlocks, AsItIs>(p, ns / 8);
+    if (served_by_pairs(p.shape) && !rows_instead) return backward_by<PairBlocks, OnWidest>(p, ns / 8);
   }
 #endif
   if constexpr (kHasFew<T>) {
@@ -77,7 +76,7 @@ void attention_forward(const AttentionShape& shape, const AttentionMask& mask, c
 #if defined(__x86_64__)
   if constexpr (std::is_same_v<T, bf16>) {
     if (attention::served_by_pairs(shape)) {
-      return parallel_for(p.forward_items(), p.item_ns() / 4, [&](Range items) { attention::AsItIs::run<attention::ForwardPairs>(items, p); });
+      return parallel_for(p.forward_items(), p.item_ns() / 4, [&](Range items) { run64<attention::ForwardPairs>(items, p); });
     }
   }
 #endif

@@ -107,19 +107,18 @@ struct ScaleRows {
 /// Tiles of 32 keys and 32 queries: below that they would be padding.
 inline bool served_by_pairs(const AttentionShape& s) { return isa() >= Isa::avx512_bf16 && s.queries >= 32 && s.keys >= 32; }
 
-/// The products, by AMX's tiles or those of registers.
+/// The products, by AMX's tiles or those of registers, between begin() and end().
 class PairProducts {
  public:
-  PairProducts() { if (amx) amx_begin(); }
-  PairProducts(const PairProducts&) = delete;
-  ~PairProducts() { if (amx) amx_end(); }
+  void begin() const { if (amx) amx_begin(); }
+  void end() const { if (amx) amx_end(); }
 
   /// What the rows and the depth of a left side are padded to.
   Index whole(Index n) const { return round_up(n, amx ? 32 : 2); }
 
   /// to[rows, slivers·32] (+)= left·right; the strides count numbers. A call, not inlined in nine places: that would cost compile time.
   [[gnu::noinline]] void add(Index rows, Index slivers, Index depth, const bf16* left, Index left_stride, const Pair* right, float* to, Index stride,
-                             bool first) const {
+                             bool first) const noexcept {
     const Index units = depth / 2;
     if (amx) return amx_block(rows, slivers, units, bytes(left), left_stride * 2, right, to, stride, !first);
     Ahead nothing;
@@ -127,9 +126,10 @@ class PairProducts {
       dot_block(rows, units, {bytes(left), left_stride * 2, false}, right, {first ? nullptr : to, stride, to, stride}, &nothing);
   }
 
-  const bool amx = isa() == Isa::amx;
+  const bool amx = has_amx();
 
  private:
+  [[gnu::noinline]] static bool has_amx() noexcept { return isa() == Isa::amx; }
   static const char* bytes(const bf16* x) { return reinterpret_cast<const char*>(x); }
 };
 
@@ -186,6 +186,7 @@ struct ForwardPairs {
     float* const scales = scratch.take<float>(W);
     std::fill_n(scales, W, float(p.shape.scale));
 
+    products.begin();
     Index packed = -1;  // the sequence in `sides`
     for (Index item = items.begin; item < items.end; ++item) {
       const Sequence s = p.sequence(item / blocks);
@@ -234,6 +235,7 @@ struct ForwardPairs {
         });
       }
     }
+    products.end();
   }
 };
 

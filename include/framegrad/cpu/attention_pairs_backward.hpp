@@ -118,7 +118,10 @@ class PairBlocks {
     for (float** x : {&scores_, &gradients_}) *x = m.take<float>(kStrip * kPiece);
     added_ = m.take<bf16>(kStrip * kPiece);
     for (float** x : {&lse_, &delta_}) *x = m.take<float>(queries);
+    products_.begin();
   }
+  PairBlocks(const PairBlocks&) = delete;
+  FRAMEGRAD_INLINE ~PairBlocks() { products_.end(); }
 
   FRAMEGRAD_INLINE void take_queries(Index sequence, Index q0, bool across) {
     const Sequence s = p_.sequence(sequence);
