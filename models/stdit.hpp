@@ -16,6 +16,8 @@
 // Not taken over: sequence parallelism, dropout inside blocks, packing the text across the batch.
 #pragma once
 
+#include <utility>
+
 #include <framegrad/autograd/checkpoint.hpp>
 #include <framegrad/nn/attention.hpp>
 #include <framegrad/nn/embeddings.hpp>
@@ -79,11 +81,11 @@ class StditBlock {
     x = gated_residual(x, gate_a, spatial_attn_(layer_norm_modulate(x, shift_a, scale_a)));  // over S, frame by frame
 
     auto h = frame_pos ? x + *frame_pos : x;
-    h = temporal_attn_(rearrange<"b t s d -> b s t d">(h));                                  // [B,S,T,D] over T: a view, no copy
-    x = gated_residual(x, gate_a, rearrange<"b s t d -> b t s d">(h));                       // the same gate, as released
+    h = temporal_attn_(rearrange<"b t s d -> b s t d">(std::exchange(h, {})));               // [B,S,T,D] over T: a view, no copy
+    x = gated_residual(x, gate_a, rearrange<"b s t d -> b t s d">(std::exchange(h, {})));    // the same gate, as released
 
-    const auto tokens = rearrange<"b t s d -> b (t s) d">(x);                                // [B,N,D], a view
-    x = x + rearrange<"b (t s) d -> b t s d">(cross_attn_(tokens, text.rows, text.seen), axis<"s">(x.size(2)));
+    h = rearrange<"b (t s) d -> b t s d">(cross_attn_(rearrange<"b t s d -> b (t s) d">(x), text.rows, text.seen), axis<"s">(x.size(2)));
+    x = x + std::exchange(h, {});
 
     return gated_residual(x, gate_m, mlp_(layer_norm_modulate(x, shift_m, scale_m)));
   }
@@ -143,11 +145,17 @@ class Stdit {
     const StditText<Scalar> text = embed_text(caption, told.seen);
 
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
-      // Held by value: checkpoint runs it again in backward, when this call is long over.
-      const auto run = [block = blocks_[i], seen = text.seen, pos = i == 0 ? std::optional(told.frame_pos) : std::nullopt](
-                           const Tensor<4>& u, const Tensor<3>& v, const Tensor<3>& w) { return block(u, {w, seen}, v, pos ? &*pos : nullptr); };
+      const auto pos = i == 0 ? std::optional(told.frame_pos) : std::nullopt;
       // The last block is the first that backward reaches: it would be computed again at once, and no memory spared.
-      h = c.checkpoint_blocks && i + 1 < blocks_.size() ? checkpoint(run, h, t0, text.rows) : run(h, t0, text.rows);
+      if (c.checkpoint_blocks && i + 1 < blocks_.size()) {
+        // Held by value: checkpoint runs it again in backward, when this call is long over.
+        const auto run = [block = blocks_[i], seen = text.seen, pos](const Tensor<4>& u, const Tensor<3>& v, const Tensor<3>& w) {
+          return block(u, {w, seen}, v, pos ? &*pos : nullptr);
+        };
+        h = checkpoint(run, h, t0, text.rows);
+      } else {
+        h = blocks_[i](std::exchange(h, {}), text, t0, pos ? &*pos : nullptr);
+      }
     }
     return cast<float>(head(h, t_emb, rows));
   }

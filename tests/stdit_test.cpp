@@ -1,4 +1,5 @@
 // STDiT against numbers of the reference code: specs H.2.
+#include "recompute_from.hpp"
 #include "stdit_golden.hpp"
 
 namespace {
@@ -15,5 +16,9 @@ TEST(Stdit, Embeddings) { test::expect_reference_embeddings(test::TinyStdit()); 
 TEST(Stdit, Output) { test::expect_reference_output(test::TinyStdit()); }
 TEST(Stdit, Loss) { test::expect_reference_loss(test::TinyStdit()); }
 TEST(Stdit, GradientsAndAStepOfAdamW) { test::expect_reference_training(test::TinyStdit()); }
+TEST(Stdit, GradientsFromActivationsComputedAgain) {
+  const RecomputeFrom all(0);
+  test::expect_reference_training(test::TinyStdit());
+}
 
 }  // namespace

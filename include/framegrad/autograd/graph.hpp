@@ -65,6 +65,10 @@ class Node {
 
   /// Given ∂L/∂outputs (undefined where nothing flowed back), writes ∂L/∂inputs into the sink, then frees what it saved.
   virtual void backward(std::vector<AnyTensor>& grads, GradSink& sink) = 0;
+  /// Whether t is the only output as it was made, and this node will make it again: then nobody else has to keep it.
+  virtual bool promise(const AnyTensor&) { return false; }
+  /// The output again; once a promise, and before this node's own backward.
+  virtual AnyTensor keep_promise() { return {}; }
   virtual bool is_leaf() const { return false; }
   /// Whether its backward may reach variables that no edge leads to.
   virtual bool hides_variables() const { return false; }

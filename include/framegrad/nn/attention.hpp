@@ -4,7 +4,10 @@
 //   cross    q from x, (k, v) from the text
 //
 // Head h owns features h·d … h·d + d − 1 of each of q, k and v, which are slices of the product: nothing is copied.
+// Without a graph to keep them, x goes when it is multiplied (if the caller handed it over), and q, k and v before the last product.
 #pragma once
+
+#include <utility>
 
 #include <framegrad/nn/linear.hpp>
 #include <framegrad/ops/attention.hpp>
@@ -20,9 +23,12 @@ class SelfAttention {
 
   /// x [..., N, D] → [..., N, D]: over the axis before the last, for every index of those before it.
   template <int R>
-  Tensor<T, R> operator()(const Tensor<T, R>& x, const AttentionOptions<T>& o = {}) const {
-    const auto [q, k, v] = chunk<3>(qkv_(x), -1);
-    return proj_(attention(q, k, v, heads_, o));
+  Tensor<T, R> operator()(Tensor<T, R> x, const AttentionOptions<T>& o = {}) const {
+    {
+      const auto [q, k, v] = chunk<3>(qkv_(std::exchange(x, {})), -1);
+      x = attention(q, k, v, heads_, o);
+    }
+    return proj_(x);
   }
 
  private:
@@ -39,7 +45,8 @@ class CrossAttention {
   /// x [B, N, D], text [B, L, D] → [B, N, D].
   Tensor<T, 3> operator()(const Tensor<T, 3>& x, const Tensor<T, 3>& text, const AttentionOptions<T>& o = {}) const {
     const auto [k, v] = chunk<2>(kv_(text), -1);
-    return proj_(attention(q_(x), k, v, heads_, o));
+    const auto y = attention(q_(x), k, v, heads_, o);
+    return proj_(y);
   }
 
  private:

@@ -23,7 +23,7 @@ struct LayerNorm {
   struct Attrs { double eps = 1e-5; };
   struct In { Tensor<T> x; std::optional<Tensor<T>> gamma, beta; };  // x [..., C]   gamma, beta [C]
   struct Out { Tensor<T> y; };                                       // [..., C]
-  struct Saved { Tensor<T> x; std::optional<Tensor<T>> gamma; Tensor<A> mean, rstd; };  // mean, rstd: one a row
+  struct Saved { Tensor<T> x; std::optional<Tensor<T>> gamma, beta; Tensor<A> mean, rstd; };  // mean, rstd: one a row
 
   static void infer(const Attrs&, const In& in, Out& out, Saved& saved) {
     check_shape(in.x.rank() >= 1, name, "x is ", in.x.sizes(), ", a last axis is needed");
@@ -32,7 +32,7 @@ struct LayerNorm {
     if (in.beta) check_shape(in.beta->shape() == Shape{C}, name, "beta is ", in.beta->shape(), ", x needs ", Shape{C});
     check_shape(in.gamma || !in.beta, name, "beta without gamma");
     out = {like(in.x)};
-    saved = {in.x, in.gamma, of_shape<A>({rows}), of_shape<A>({rows})};
+    saved = {in.x, in.gamma, in.beta, of_shape<A>({rows}), of_shape<A>({rows})};
   }
 
   static void forward(Cpu, const Attrs& a, const In& in, Out& out, Saved* saved) {
@@ -70,6 +70,9 @@ struct LayerNorm {
     cuda::LayerNormKernels<T>::backward({1, r.rows, r.C}, saved.x.data(), saved.gamma ? saved.gamma->data() : nullptr, g.y.data(), saved.mean.data(), saved.rstd.data(),
                                         d.x.defined() ? d.x.data() : nullptr, d.gamma ? d.gamma->data() : nullptr, d.beta ? d.beta->data() : nullptr);
   }
+
+  template <class Where>
+  static void recompute(Where on, const Attrs& a, const Saved& s, Out& out) { forward(on, a, {s.x, s.gamma, s.beta}, out, nullptr); }
 
  private:
   static std::vector<A> widened(const std::optional<Tensor<T>>& v) {

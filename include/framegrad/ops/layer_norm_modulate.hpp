@@ -23,14 +23,14 @@ struct LayerNormModulate {
   struct Attrs { double eps = 1e-6; };
   struct In { Tensor<T> x, shift, scale; };   // x [B, ..., C]   shift, scale [B, 1, ..., 1, C]
   struct Out { Tensor<T> y; };                // [B, ..., C]
-  struct Saved { Tensor<T> x, scale; Tensor<A> mean, rstd; };
+  struct Saved { Tensor<T> x, shift, scale; Tensor<A> mean, rstd; };  // mean, rstd: one a row
 
   static void infer(const Attrs&, const In& in, Out& out, Saved& saved) {
     check_per_sample(in.x, in.shift, name, "shift");
     check_per_sample(in.x, in.scale, name, "scale");
     const Index rows = collapse_to_rows(in.x).rows;
     out = {like(in.x)};
-    saved = {in.x, in.scale, of_shape<A>({rows}), of_shape<A>({rows})};
+    saved = {in.x, in.shift, in.scale, of_shape<A>({rows}), of_shape<A>({rows})};
   }
 
   static void forward(Cpu, const Attrs& a, const In& in, Out& out, Saved* saved) {
@@ -74,6 +74,9 @@ struct LayerNormModulate {
     cuda::LayerNormKernels<T>::backward(samples(saved.x), saved.x.data(), saved.scale.data(), g.y.data(), saved.mean.data(), saved.rstd.data(), wanted(d.x), wanted(d.scale),
                                         wanted(d.shift));
   }
+
+  template <class Where>
+  static void recompute(Where on, const Attrs& a, const Saved& s, Out& out) { forward(on, a, {s.x, s.shift, s.scale}, out, nullptr); }
 
  private:
   static cuda::NormShape samples(const Tensor<T>& x) {

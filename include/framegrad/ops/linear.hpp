@@ -7,6 +7,7 @@
 #include <framegrad/cpu/gemm.hpp>
 #include <framegrad/cpu/layer_norm.hpp>
 #include <framegrad/cuda/gemm.hpp>
+#include <framegrad/cuda/pointwise.hpp>
 #include <framegrad/cuda/reduction_of.hpp>
 #include <framegrad/op.hpp>
 #include <framegrad/ops/formula/activations.hpp>
@@ -85,6 +86,22 @@ struct Linear {
       }
     }
   };
+
+  struct Activate {
+    template <int B>
+    FRAMEGRAD_INLINE static void run(Index n, const T* z, T* y) {
+      using V = cpu::Vec<A, B>;
+      cpu::each<V>(n, [&](const cpu::Lanes<V>& l) FRAMEGRAD_LAMBDA { l.store(y, cpu::activate<activation_of<F>>(l.load(z))); });
+    }
+  };
+
+  static bool can_recompute(const Saved& s) { return s.z.allocated(); }
+  static void recompute(Cpu, const Attrs&, const Saved& saved, Out& out) requires activates {
+    parallel_for(out.y.count(), 1.0, [&](Range r) { cpu::dispatch<Activate>(r.size(), static_cast<const T*>(saved.z.data() + r.begin), out.y.data() + r.begin); }, 64);
+  }
+  static void recompute(Cuda, const Attrs&, const Saved& saved, Out& out) requires(activates && OnDevice<T>) {
+    cuda::UnaryKernels<T, F>::value(out.y.count(), out.y.data(), saved.z.data(), {});
+  }
 
   static void backward(Cpu, const Attrs&, const Saved& saved, const Out& g, In& d) {
     const Index K = saved.x.size(-1), rows = K ? saved.x.count() / K : 0, N = saved.weight.size(0);

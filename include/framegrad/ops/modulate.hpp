@@ -21,13 +21,13 @@ struct Modulate {
   struct Attrs {};
   struct In { Tensor<T> x, shift, scale; };   // x [B, ..., C]   shift, scale [B, 1, ..., 1, C]
   struct Out { Tensor<T> y; };                // [B, ..., C]
-  struct Saved { Tensor<T> x, scale; };
+  struct Saved { Tensor<T> x, shift, scale; };
 
   static void infer(const Attrs&, const In& in, Out& out, Saved& saved) {
     check_per_sample(in.x, in.shift, name, "shift");
     check_per_sample(in.x, in.scale, name, "scale");
     out = {like(in.x)};
-    saved = {in.x, in.scale};
+    saved = {in.x, in.shift, in.scale};
   }
 
   struct Forward {
@@ -95,6 +95,9 @@ struct Modulate {
     const auto wanted = [](const Tensor<T>& t) { return t.defined() ? t.data() : nullptr; };
     cuda::ModulateKernels<T>::backward(B, B ? r.rows / B : 0, r.C, saved.x.data(), saved.scale.data(), g.y.data(), wanted(d.x), wanted(d.shift), wanted(d.scale));
   }
+
+  template <class Where>
+  static void recompute(Where on, const Attrs& a, const Saved& s, Out& out) { forward(on, a, {s.x, s.shift, s.scale}, out, nullptr); }
 };
 
 }  // namespace ops

@@ -77,6 +77,9 @@ struct Unary {
   static void backward(Cuda, const Attrs& f, const Saved& saved, const Out& g, In& d) requires OnDevice<T> {
     cuda::UnaryKernels<T, F>::slope(d.x.count(), d.x.data(), saved.kept.data(), g.y.data(), f);
   }
+
+  template <class Where>
+  static void recompute(Where on, const Attrs& f, const Saved& s, Out& out) requires(!reads_output<F>()) { forward(on, f, {s.kept}, out, nullptr); }
 };
 
 template <class T, class F>

@@ -103,6 +103,9 @@ struct RmsNorm {
     cuda::RmsNormKernels<T>::backward(rows, C, saved.x.data(), saved.gamma.data(), g.y.data(), saved.rstd.data(), d.x.defined() ? d.x.data() : nullptr,
                                       d.gamma.defined() ? d.gamma.data() : nullptr);
   }
+
+  template <class Where>
+  static void recompute(Where on, const Attrs& a, const Saved& s, Out& out) { forward(on, a, {s.x, s.gamma}, out, nullptr); }
 };
 
 }  // namespace fg::inline FRAMEGRAD_ABI::ops
