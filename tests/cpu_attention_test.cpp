@@ -70,6 +70,8 @@ const std::vector<Case>& cases() {
       {2, 2, 3, 65, 64, 127, kHeadSquare},                   // the most keys, and the last vector nearly a whole one further
       {2, 1, 2, 256, 17, 16, kKeyOnly, kQueryOnly},          // the most queries
       {2, 3, 1, 17, 31, 24, kNone, kAll},
+      {2, 3, 1, 17, 31, 38, kSquare, kAll}, {1, 2, 3, 31, 64, 34}, {2, 2, 2, 19, 3, 40, kSquare}, {1, 2, 2, 256, 31, 56},  // by pairs
+      {3, 2, 2, 35, 13, 128, kKeyOnly, kSquare, true}, {2, 1, 2, 129, 9, 96, kHeadSquare}, {1, 3, 2, 7, 23, 48},
       {1, 1, 1, 530, 530, 8, kNone, kSquare}};               // three blocks of the tiles' in both
   return all;
 }

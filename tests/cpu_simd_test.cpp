@@ -8,6 +8,7 @@
 
 #include <framegrad/cpu/dispatch.hpp>
 #include <framegrad/cpu/math.hpp>
+#include <framegrad/ops/formula/gelu.hpp>
 
 namespace {
 
@@ -133,6 +134,14 @@ struct Sin { template <class V> FRAMEGRAD_INLINE static V of(const V& x) { retur
 struct Cos { template <class V> FRAMEGRAD_INLINE static V of(const V& x) { return cpu::cos(x); } static double exact(double x) { return std::cos(x); } };
 struct Sqrt { template <class V> FRAMEGRAD_INLINE static V of(const V& x) { return sqrt(x); } static double exact(double x) { return std::sqrt(x); } };
 struct Sigmoid { template <class V> FRAMEGRAD_INLINE static V of(const V& x) { return cpu::sigmoid(x); } static double exact(double x) { return 1 / (1 + std::exp(-x)); } };
+struct Gelu {
+  template <class V> FRAMEGRAD_INLINE static V of(const V& x) { return formula::Gelu::value(x); }
+  static double exact(double x) { return 0.5 * x * std::erfc(-x * formula::Gelu::kSqrtHalf); }
+};
+struct GeluSlope {
+  template <class V> FRAMEGRAD_INLINE static V of(const V& x) { return formula::Gelu::slope(x); }
+  static double exact(double x) { return 0.5 * std::erfc(-x * formula::Gelu::kSqrtHalf) + x * formula::Gelu::kDensity * std::exp(-0.5 * x * x); }
+};
 
 template <class M, class A>
 struct Map {
@@ -172,6 +181,8 @@ TEST(CpuMath, StaysWithinAFewUlp) {
     EXPECT_LE(worst_ulps<Tanh>(-12, 12), 3);
     EXPECT_LE(worst_ulps<Erf>(-5, 5), 3);
     EXPECT_LE(worst_ulps<Sigmoid>(-80, 80), 3);
+    EXPECT_LE(worst_ulps<Gelu>(-10, 10, 0x1p-23), 3);
+    EXPECT_LE(worst_ulps<GeluSlope>(-10, 10, 0x1p-23), 3);
     EXPECT_LE(worst_ulps<Sqrt>(0, 1e30), 0.5);
     EXPECT_LE(worst_ulps<Sin>(-20, 20, 0x1p-24), 2);
     EXPECT_LE(worst_ulps<Cos>(-20, 20, 0x1p-24), 2);
@@ -204,6 +215,7 @@ TEST(CpuMath, SpecialValues) {
     check_special<Sin>();
     check_special<Cos>();
     check_special<Sigmoid>();
+    check_special<Gelu>();
   });
 }
 

@@ -57,6 +57,7 @@ void backward_rows(const BackwardProblem<T>& p) {
     // Of fewer keys than two tiles' the register tiles, slower than AMX's, would multiply padding more than they gain.
     const bool rows_instead = isa() != Isa::amx && p.shape.keys < 64 && served_by_rows(p.shape);
     if (served_by_pairs(p.shape) && !rows_instead) return backward_by<PairBlocks, OnWidest>(p, ns / 8);
+    if (served_by_row_pairs(p.shape)) return parallel_for(p.sequences(), ns / 2, [&](Range r) { run64<BackwardFew<T, true>>(r, p); });
   }
 #endif
   if constexpr (kHasFew<T>) {
@@ -77,6 +78,9 @@ void attention_forward(const AttentionShape& shape, const AttentionMask& mask, c
   if constexpr (std::is_same_v<T, bf16>) {
     if (attention::served_by_pairs(shape)) {
       return parallel_for(p.forward_items(), p.item_ns() / 4, [&](Range items) { run64<attention::ForwardPairs>(items, p); });
+    }
+    if (attention::served_by_row_pairs(shape)) {
+      return parallel_for(p.forward_items(), p.item_ns() / 2, [&](Range items) { run64<attention::ForwardFew<T, true>>(items, p); });
     }
   }
 #endif

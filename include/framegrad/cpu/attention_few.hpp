@@ -13,8 +13,8 @@
 
 #include <algorithm>
 
+#include <framegrad/cpu/attention_few_pairs.hpp>
 #include <framegrad/cpu/attention_forward.hpp>
-#include <framegrad/cpu/attention_rows.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cpu::attention {
 
@@ -24,6 +24,11 @@ inline constexpr Index kFewKeys = 64, kFewQueries = 256;
 /// A row has a vector's numbers at least, and a sequence's rows fit the first two caches.
 inline bool served_by_rows(const AttentionShape& s) {
   return s.keys > 0 && s.keys <= kFewKeys && s.queries > 0 && s.queries <= kFewQueries && s.head_dim >= 16 && s.head_dim <= 128;
+}
+
+/// Rows are of whole pairs, and these fill a vector. AMX's processors do as before: this wasn't measured there.
+inline bool served_by_row_pairs(const AttentionShape& s) {
+  return isa() == Isa::avx512_bf16 && served_by_rows(s) && s.head_dim >= 32 && s.head_dim % 2 == 0;
 }
 
 template <class P>
@@ -91,35 +96,44 @@ class FetchNext {
   Piece pieces_[8]{};  // seven, and one that is read and not used
 };
 
-/// The scratch of a thread, and what of a sequence lies there.
-template <class T, int B>
+/// The scratch of a thread, and what of a sequence lies there. by_pairs: the products of attention_few_pairs.hpp.
+template <class T, int B, bool by_pairs>
 class FewKeys {
  public:
   using A = accum_t<T>;
   using V = Vec<A, B>;
   using Tl = Tiling<A, B>;
   static constexpr Index L = V::lanes;
-  static constexpr bool kTaken = !std::is_same_v<T, A>;  // keys and values have to be made A
+  static constexpr bool kTaken = !by_pairs && !std::is_same_v<T, A>;  // keys and values have to be made A
+  using Column = std::conditional_t<by_pairs, Pair, A>;
 
   /// `lanes`: scores of so many queries are kept, for as many `sets` of keys, queries and scores.
   FRAMEGRAD_INLINE FewKeys(const Problem<T>& p, Index lanes, int sets) : p_(p), D_(p.shape.head_dim), taken_stride_(round_up(D_, L) + L) {
-    const Index taken = kTaken ? p.shape.keys * taken_stride_ : 0, square = p.shape.keys * lanes, added = p.adds() ? p.shape.keys * Tl::W : 0;
-    Scratch m(sets * (Scratch::bytes_of<A>(taken) + Scratch::bytes_of<A>(D_ * L) + Scratch::bytes_of<A>(square)) + Scratch::bytes_of<A>(added));
+    const Index keys = p.shape.keys, square = (by_pairs ? round_up(keys, RowPairProducts::kRows) : keys) * lanes, most = keys > lanes ? keys : lanes;
+    const Index taken = kTaken ? keys * taken_stride_ : 0, added = p.adds() ? keys * Tl::W : 0, paired = by_pairs ? (most + 1) / 2 * round_up(D_, L) : 0;
+    Scratch m(sets * (Scratch::bytes_of<A>(taken) + Scratch::bytes_of<A>(D_ * L) + Scratch::bytes_of<A>(square)) + Scratch::bytes_of<A>(added) +
+              Scratch::bytes_of<Pair>(paired));
     for (int i = 0; i < sets; ++i) {
-      taken_[i] = m.take<A>(taken), lanes_[i] = m.take<A>(D_ * L);
+      taken_[i] = m.take<A>(taken), lanes_[i] = m.take<Column>(D_ * L);
       scores[i] = {m.take<A>(square), lanes};
     }
-    added_ = m.take<A>(added);
+    added_ = m.take<A>(added), paired_ = m.take<Pair>(paired);
   }
 
   /// scores[set] from lane `to` on = factor·x·yᵀ of `keys` rows of x, and `queries` rows of y from q0 on.
   FRAMEGRAD_INLINE void meet(int set, const AttentionView<const T>& x, const AttentionView<const T>& y, const Sequence& s, Index keys, Index q0, Index queries,
                              A factor, Index to, FetchNext* ahead) {
-    call<RowsToLanes, B>(rows_of(y, s, q0), queries, D_, factor, lanes_[set]);
-    Rows<const A> left{taken_[set], taken_stride_};
-    if constexpr (!kTaken) left = rows_of(x, s);
-    else if (q0 == first_) call<TakeRows, B>(rows_of(x, s), keys, D_, Rows<A>{taken_[set], taken_stride_});
-    call<RowScores, B>(left, keys, D_, static_cast<const A*>(lanes_[set]), Rows<A>{scores[set].data + to, scores[set].stride}, ahead);
+    const Rows<A> out{scores[set].data + to, scores[set].stride};
+    if constexpr (by_pairs) {
+      call<PairsToLanes, B>(rows_of(y, s, q0), queries, D_ / 2, lanes_[set]);
+      RowPairProducts::scores(rows_of(x, s), keys, D_ / 2, lanes_[set], factor, out, ahead);
+    } else {
+      call<RowsToLanes, B>(rows_of(y, s, q0), queries, D_, factor, lanes_[set]);
+      Rows<const A> left{taken_[set], taken_stride_};
+      if constexpr (!kTaken) left = rows_of(x, s);
+      else if (q0 == first_) call<TakeRows, B>(rows_of(x, s), keys, D_, Rows<A>{taken_[set], taken_stride_});
+      call<RowScores, B>(left, keys, D_, static_cast<const A*>(lanes_[set]), out, ahead);
+    }
   }
   /// The queries that a sequence's keys are first met by.
   FRAMEGRAD_INLINE void begin(Index q0) { first_ = q0; }
@@ -140,6 +154,18 @@ class FewKeys {
     }
   }
 
+  /// out = Σ over `depth` rows of x times the probabilities in scores[0], which are pairs if by_pairs.
+  template <Scores by>
+  FRAMEGRAD_INLINE void sum(Index q0, Index count, Index depth, const AttentionView<const T>& x, const Sequence& s, Rows<T> out, FetchNext* ahead) {
+    if constexpr (by_pairs) {
+      if (q0 == first_) call<RowsInPairs, B>(rows_of(x, s), depth, D_, paired_);
+      const Rows<const Pair> pairs{reinterpret_cast<const Pair*>(scores[0].data), scores[0].stride};
+      RowPairProducts::sum<by>(count, D_, (depth + 1) / 2, pairs, paired_, out, ahead);
+    } else {
+      call<SumRows<by>, B>(count, D_, depth, left(0), rows_of(x, s), A(1), out, ahead);
+    }
+  }
+
   /// scores[set] as a product's left side.
   FRAMEGRAD_INLINE Rows<const A> left(int set) const { return {scores[set].data, scores[set].stride}; }
 
@@ -148,13 +174,15 @@ class FewKeys {
  private:
   const Problem<T>& p_;
   Index D_, taken_stride_, first_ = 0, added_queries_ = 0;
-  A *taken_[2], *lanes_[2], *added_;
+  A *taken_[2], *added_;
+  Column* lanes_[2];
+  Pair* paired_;
   const T* bias_ = nullptr;
   const std::uint8_t* seen_ = nullptr;
 };
 
 /// An item is a sequence's block of kQueries.
-template <class T>
+template <class T, bool by_pairs = false>
 struct ForwardFew {
   using A = accum_t<T>;
 
@@ -164,7 +192,7 @@ struct ForwardFew {
     constexpr Index L = V::lanes;
     const AttentionShape& shape = p.shape;
     const Index blocks = p.query_blocks();
-    FewKeys<T, B> few(p, L, 1);
+    FewKeys<T, B, by_pairs> few(p, L, 1);
     FetchNext fetch(shape);
     for (Index item = items.begin; item < items.end; ++item) {
       const Index sequence = blocks == 1 ? item : item / blocks, first = (item - sequence * blocks) * kQueries, end = first + p.query_count(first);
@@ -179,7 +207,7 @@ struct ForwardFew {
         few.meet(0, p.k, p.q, s, keys, q0, queries, A(shape.scale * kLog2E), 0, &fetch);
         few.add(s, keys, q0, queries, 0);
         softmax<V>(keys, few.scores[0], p.lse ? p.lse + sequence * shape.queries + q0 : nullptr, int(queries));
-        call<SumRows<Scores::of_lanes>, B>(queries, shape.head_dim, keys, few.left(0), rows_of(p.v, s), A(1), rows_of(p.out, s, q0), &fetch);
+        few.template sum<Scores::of_lanes>(q0, queries, keys, p.v, s, rows_of(p.out, s, q0), &fetch);
       }
     }
   }
@@ -192,18 +220,26 @@ struct ForwardFew {
     for (Index k = 0; k < keys; ++k) m = max(m, detail::load_all<V>(s[k]));
     const V base = select(m == V(kUnseen), V(0), m);
     for (Index k = 0; k < keys; ++k) {
-      const V p = power(detail::load_all<V>(s[k]) - base);
+      const V x = detail::load_all<V>(s[k]) - base, p = by_pairs ? coarse_power(x) : power(x);
       detail::store_all(s[k], p);
       sum += p;
     }
-    const V inverse = select(sum == V(0), V(0), V(1) / sum);
-    for (Index k = 0; k < keys; ++k) detail::store_all(s[k], detail::load_all<V>(s[k]) * inverse);
+    // The largest is 1, so no other sum is below ½. Not == 0, which is asked below: of a comparison that serves twice g++ 12 makes one a lane.
+    const V inverse = select(sum < V(A(0.5)), V(0), V(1) / sum);
+    if constexpr (by_pairs) {
+      using U = Vec<Pair, V::bytes>;
+      const auto rounded = [&](Index k) FRAMEGRAD_LAMBDA { return bits_as<Pair>(detail::load_all<V>(s[k]) * inverse) + U(0x8000u); };
+      Pair* to = reinterpret_cast<Pair*>(s.data);  // a pair of rows is read before it is written over
+      for (Index k = 0; k < keys; k += 2, to += s.stride) detail::store_all(to, rounded(k) >> 16 | (k + 1 < keys ? rounded(k + 1) & U(0xffff0000u) : U(0)));
+    } else {
+      for (Index k = 0; k < keys; ++k) detail::store_all(s[k], detail::load_all<V>(s[k]) * inverse);
+    }
     if (lse) Lanes<V>{0, queries}.store(lse, (m + logarithm(sum)) * V(A(kLn2)));
   }
 };
 
 /// An item is a sequence.
-template <class T>
+template <class T, bool by_pairs = false>
 struct BackwardFew {
   using A = accum_t<T>;
 
@@ -214,7 +250,7 @@ struct BackwardFew {
     const AttentionShape& shape = p.shape;
     const Index D = shape.head_dim, Q = shape.queries;
     const A scale = A(shape.scale);
-    FewKeys<T, B> few(p, round_up(Q, L), 2);
+    FewKeys<T, B, by_pairs> few(p, round_up(Q, L), 2);
     FetchNext fetch(shape);
     for (Index item = items.begin; item < items.end; ++item) {
       const Sequence s = p.sequence(item);
@@ -229,9 +265,9 @@ struct BackwardFew {
         few.meet(1, p.v, p.dout, s, keys, q0, queries, A(1), q0, &fetch);
         probabilities<V>(keys, few.scores[0], few.scores[1], q0, p.lse + item * Q + q0, int(queries));
       }
-      if (p.dv.data) call<SumRows<Scores::of_rows>, B>(keys, D, Q, few.left(0), rows_of(p.dout, s), A(1), rows_of(p.dv, s), &fetch);
-      if (p.dk.data) call<SumRows<Scores::of_rows>, B>(keys, D, Q, few.left(1), rows_of(p.q, s), scale, rows_of(p.dk, s), &fetch);
-      if (p.dq.data) call<SumRows<Scores::of_lanes>, B>(Q, D, keys, few.left(1), rows_of(p.k, s), scale, rows_of(p.dq, s), &fetch);
+      if (p.dv.data) few.template sum<Scores::of_rows>(0, keys, Q, p.dout, s, rows_of(p.dv, s), &fetch);
+      if (p.dk.data) call<SumRows<Scores::of_rows, by_pairs>, B>(keys, D, Q, few.left(1), rows_of(p.q, s), scale, rows_of(p.dk, s), &fetch);
+      if (p.dq.data) call<SumRows<Scores::of_lanes, by_pairs>, B>(Q, D, keys, few.left(1), rows_of(p.k, s), scale, rows_of(p.dq, s), &fetch);
       for (const auto& x : {p.dk, p.dv}) {
         for (Index i = keys; x.data && i < shape.keys; ++i) std::fill_n(row(x, s, i), D, T(0));
       }
@@ -242,16 +278,22 @@ struct BackwardFew {
   /// S and G of the queries from q0 on → P and dS.
   template <class V>
   FRAMEGRAD_INLINE static void probabilities(Index keys, Rows<A> s, Rows<A> g, Index q0, const A* lse, int queries) {
-    const V given = Lanes<V>{0, queries}.load(lse), infinity(std::numeric_limits<A>::infinity());
-    // A query that saw no key has lse −∞; +∞ makes its probabilities zero.
+    const Lanes<V> l{0, queries};
+    const V infinity(std::numeric_limits<A>::infinity()), given = l.within(l.load(lse), -infinity);
+    // A query that saw no key has lse −∞; +∞ makes its probabilities zero, and those of lanes without one.
     const V base = select(given == -infinity, infinity, given * V(A(kLog2E)));
     V delta(0);
     for (Index k = 0; k < keys; ++k) {
-      const V p = power(detail::load_all<V>(s[k] + q0) - base);
+      const V x = detail::load_all<V>(s[k] + q0) - base, p = by_pairs ? coarse_power(x) : power(x);
       detail::store_all(s[k] + q0, p);
       delta = fma(p, detail::load_all<V>(g[k] + q0), delta);
     }
-    for (Index k = 0; k < keys; ++k) detail::store_all(g[k] + q0, detail::load_all<V>(s[k] + q0) * (detail::load_all<V>(g[k] + q0) - delta));
+    for (Index k = 0; k < keys; ++k) {
+      const V p = detail::load_all<V>(s[k] + q0);
+      detail::store_all(g[k] + q0, p * (detail::load_all<V>(g[k] + q0) - delta));
+      // Pairs of queries take half of a row: its scores up to here were read.
+      if constexpr (by_pairs) detail::narrow16(reinterpret_cast<Pair*>(s[k]) + q0 / 2, (bits_as<Pair>(p) + Vec<Pair, V::bytes>(0x8000u)) >> 16);
+    }
   }
 };
 

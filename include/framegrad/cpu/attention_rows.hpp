@@ -12,6 +12,7 @@
 #pragma once
 
 #include <framegrad/cpu/attention_panel.hpp>
+#include <framegrad/cpu/gemm_epilogue.hpp>
 
 namespace fg::inline FRAMEGRAD_ABI::cpu::attention {
 
@@ -128,7 +129,8 @@ struct RowScores {
 
 enum class Scores { of_rows, of_lanes };  // a(i, j) is scores[i][j], or scores[j][i]
 
-template <Scores scores>
+/// has_bf16: the processor has an instruction that rounds to it.
+template <Scores scores, bool has_bf16 = false>
 struct SumRows {
   template <int R, int N, class V, class A, class T, class F>
   FRAMEGRAD_INLINE static void tile(Index depth, Rows<const A> a, Rows<const T> rows, const V& factor, Rows<T> to, F* ahead) {
@@ -158,7 +160,10 @@ struct SumRows {
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
-      for (int n = 0; n < N; ++n) detail::store_all(to[r] + n * L, acc[r][n] * factor);
+      for (int n = 0; n < N; ++n) {
+        if constexpr (has_bf16 && V::bytes == 64) detail::store_by_instruction(Lanes<V>{n * L}, to[r], acc[r][n] * factor);
+        else detail::store_all(to[r] + n * L, acc[r][n] * factor);
+      }
     }
   }
 

@@ -14,6 +14,7 @@ template <Activation f, class V>
 FRAMEGRAD_INLINE V activate(const V& x) {
   constexpr double c = 1.5957691216057308;  // 2·√(2/π): ½(1 + tanh u) = σ(2u)
   if constexpr (f == Activation::gelu_tanh) return x * sigmoid(x * (V(c) + V(c * 0.044715) * x * x));
+  else if constexpr (f == Activation::gelu_erf && requires { normal_cdf(x); }) return x * normal_cdf(x);
   else if constexpr (f == Activation::gelu_erf) return V(0.5) * x * (V(1) + erf(x * V(0.70710678118654752)));
   else if constexpr (f == Activation::silu) return x * sigmoid(x);
   else if constexpr (f == Activation::relu) return max(V(0), x);  // in this order a NaN stays one

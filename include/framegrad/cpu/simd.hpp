@@ -56,6 +56,30 @@ FRAMEGRAD_INLINE void narrow16(void* p, const U& x) {
   __builtin_memcpy(p, &raw, sizeof raw);
 }
 
+#if defined(__x86_64__) && !defined(__clang__)
+/// Stores as fg::bf16 rounds, in 6 instructions: masks, and one permutation that takes the high halves.
+FRAMEGRAD_INLINE void round16(void* p, const Vec<float, 64>& x) {
+  using U = Vec<std::uint32_t, 64>;
+  alignas(64) static constexpr auto kHigh = [] {
+    std::array<std::uint16_t, 32> a{};
+    for (int i = 0; i < 16; ++i) a[i] = std::uint16_t(2 * i + 1), a[i + 16] = a[i];
+    return a;
+  }();
+  unsigned short nan, odd;
+  U u = bits_as<std::uint32_t>(x);
+  __asm__("vptestmd %1, %2, %0" : "=Yk"(odd) : "v"(u.v), "v"(U(0x10000u).v));
+  __asm__("vcmpunordps %1, %1, %0" : "=Yk"(nan) : "v"(x.v));
+  // A NaN becomes a quiet one without a low half, so that it is not rounded.
+  __asm__("vpternlogd $0xea, %1, %2, %0 %{%3%}" : "+v"(u.v) : "v"(U(0x400000u).v), "v"(U(0xffff0000u).v), "Yk"(nan));
+  u = u + U(0x7fffu);
+  __asm__("vpaddd %1, %0, %0 %{%2%}" : "+v"(u.v) : "v"(U(1).v), "Yk"(odd));
+  Native<std::uint16_t, 64>::type index, high;
+  __builtin_memcpy(&index, kHigh.data(), 64);
+  __asm__("vpermw %1, %2, %0" : "=v"(high) : "v"(u.v), "v"(index));
+  __builtin_memcpy(p, &high, 32);
+}
+#endif
+
 template <class V, class T>
 FRAMEGRAD_INLINE V load_all(const T* p) {
   using A = typename V::Scalar;
@@ -96,6 +120,7 @@ FRAMEGRAD_INLINE void store_all(T* p, const V& x) {
   if constexpr (std::is_same_v<T, A>) {
     __builtin_memcpy(p, &x.v, sizeof x.v);
   } else if constexpr (std::is_same_v<T, bf16>) {  // the rounding of fg::bf16, in lanes
+    if constexpr (kConvertByHand<V::bytes> && V::bytes == 64) return round16(p, x);
     const U u = bits_as<std::uint32_t>(x);
     const U rounded = (u + U(0x7fffu) + ((u >> 16) & U(1))) >> 16;
     narrow16(p, select((u & U(0x7fffffffu)) > U(0x7f800000u), (u >> 16) | U(0x40u), rounded));

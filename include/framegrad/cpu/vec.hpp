@@ -90,8 +90,26 @@ struct Vec {
   /// a·b + c: rounded once where the instruction set has FMA.
   FRAMEGRAD_INLINE friend Vec fma(const Vec& a, const Vec& b, const Vec& c) { return of(a.v * b.v + c.v); }
   /// Of a NaN and a number, the second argument.
-  FRAMEGRAD_INLINE friend Vec min(const Vec& a, const Vec& b) { return of(a.v < b.v ? a.v : b.v); }
-  FRAMEGRAD_INLINE friend Vec max(const Vec& a, const Vec& b) { return of(a.v > b.v ? a.v : b.v); }
+  FRAMEGRAD_INLINE friend Vec min(const Vec& a, const Vec& b) {
+#if defined(__x86_64__) && !defined(__clang__)
+    if constexpr (std::is_same_v<A, float> && B > 16) {  // g++ 12 makes a comparison and a choice of it
+      Vec y;
+      __asm__("vminps %2, %1, %0" : "=v"(y.v) : "v"(a.v), "v"(b.v));
+      return y;
+    }
+#endif
+    return of(a.v < b.v ? a.v : b.v);
+  }
+  FRAMEGRAD_INLINE friend Vec max(const Vec& a, const Vec& b) {
+#if defined(__x86_64__) && !defined(__clang__)
+    if constexpr (std::is_same_v<A, float> && B > 16) {
+      Vec y;
+      __asm__("vmaxps %2, %1, %0" : "=v"(y.v) : "v"(a.v), "v"(b.v));
+      return y;
+    }
+#endif
+    return of(a.v > b.v ? a.v : b.v);
+  }
 };
 
 template <class V> inline constexpr bool is_vec = false;

@@ -15,12 +15,14 @@ struct Gelu {
   template <class V>
   FRAMEGRAD_INLINE static V value(const V& x) {
     using std::erf;
-    return V(0.5f) * x * (V(1) + erf(x * V(typename V::Scalar(kSqrtHalf))));
+    if constexpr (requires { normal_cdf(x); }) return x * normal_cdf(x);
+    else return V(0.5f) * x * (V(1) + erf(x * V(typename V::Scalar(kSqrtHalf))));
   }
   template <class V>
   FRAMEGRAD_INLINE static V slope(const V& x) {
     using std::erf, std::exp;
-    return V(0.5f) * (V(1) + erf(x * V(typename V::Scalar(kSqrtHalf)))) + x * V(typename V::Scalar(kDensity)) * exp(V(-0.5f) * x * x);
+    if constexpr (requires { gelu_slope(x); }) return gelu_slope(x);
+    else return V(0.5f) * (V(1) + erf(x * V(typename V::Scalar(kSqrtHalf)))) + x * V(typename V::Scalar(kDensity)) * exp(V(-0.5f) * x * x);
   }
 };
 
