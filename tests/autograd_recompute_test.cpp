@@ -179,6 +179,25 @@ TEST(Recompute, RefusesASecondBackward) {
   EXPECT_EQ(message_of<GradError>([&] { backward(second); }), "silu: backward a second time: what it saved is gone; run forward again");
 }
 
+TEST(Recompute, CanBeTriedAgainWhenMemoryWasShort) {
+  const RecomputeFrom all(0);
+  const auto x = variable(wave<float, 3>({2, 64, 32}, 0.3));
+  const auto w = variable(wave<float, 2>({8, 32}, 0.9));
+  w.touch();  // its version and an activation's differ
+  const auto y = linear(silu(x), w);
+  const auto dy = wave<float, 3>({2, 64, 8}, 0.7);
+  auto& memory = Allocator::instance();
+  memory.trim();
+  memory.limit(memory.use().used_bytes + dy.bytes() + x.bytes() + 4096);  // for the activation, and not for its gradient
+  EXPECT_THROW(backward(y, dy), OutOfMemory);
+  memory.limit(0);
+  backward(y, dy);
+  const auto again = values(grad(w));
+  zero_grad(w);
+  backward(linear(silu(x), w), dy);
+  EXPECT_EQ(again, values(grad(w)));
+}
+
 TEST(Recompute, InBf16FromTheRoundedSum) {
   const auto x = variable(wave<bf16, 3>({2, 64, 32}, 0.3));
   const auto w = variable(wave<bf16, 2>({64, 32}, 0.9)), u = variable(wave<bf16, 2>({8, 64}, 1.9));

@@ -5,7 +5,8 @@
 // In f32 it has the same bits again. An op that reads what it has rounded itself (linear's activation) may differ in bf16's last one.
 #pragma once
 
-#include <limits>
+#include <atomic>
+#include <utility>
 
 #include <framegrad/autograd/backward.hpp>
 #include <framegrad/autograd/trace.hpp>
@@ -170,9 +171,10 @@ class OpNode final : public Node {
 
   void check_saved() const {
     check<GradError>(!released_, name(), "backward a second time: what it saved is gone; run forward again");
-    std::size_t i = 0;
+    std::size_t i = 0, at = 0;
     for_each_tensor(saved_, [&](const auto& t) {
-      if (t.allocated()) check<GradError>(t.storage()->version() == versions_[i++], name(), "a tensor ", t.sizes(), " saved for backward was changed since");
+      const bool kept = promised_.empty() || !promised_[at++];  // what a promise brought may still be here after an exception
+      if (kept && t.allocated()) check<GradError>(t.storage()->version() == versions_[i++], name(), "a tensor ", t.sizes(), " saved for backward was changed since");
     });
   }
 
