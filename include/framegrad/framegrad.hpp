@@ -25,6 +25,7 @@
 #include <framegrad/autograd/copy.hpp>
 #include <framegrad/autograd/graph.hpp>
 #include <framegrad/autograd/layout.hpp>
+#include <framegrad/autograd/op_node.hpp>
 #include <framegrad/autograd/trace.hpp>
 #include <framegrad/op.hpp>
 #include <framegrad/ops/abs.hpp>
