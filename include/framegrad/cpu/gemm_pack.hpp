@@ -118,6 +118,43 @@ FRAMEGRAD_INLINE V across_lines(const Operand<T>& x, Index unit, Index line, int
   }
 }
 
+/// One unit of lines that lie side by side, the first of 2·N at p: low of N from there, high of N that begin `apart` ≤ N further on.
+template <int apart, class V, class T, int... I>
+FRAMEGRAD_INLINE void side_by_side(const T* p, Index k_stride, V& low, V& high, std::integer_sequence<int, I...>) {
+  if constexpr (kUnitDepth<typename V::Scalar> == 1) {
+    low = load_all<V>(p), high = load_all<V>(p + apart);
+  } else {  // I counts numbers: the even ones from k, the odd ones from k + 1
+    constexpr int n = sizeof...(I);
+    typename Native<std::uint16_t, V::bytes>::type a, b;
+    __builtin_memcpy(&a, p, sizeof a), __builtin_memcpy(&b, p + k_stride, sizeof b);
+    const auto first = __builtin_shufflevector(a, b, (I / 2 + I % 2 * n)...), second = __builtin_shufflevector(a, b, (apart + I / 2 + I % 2 * n)...);
+    __builtin_memcpy(&low.v, &first, sizeof first), __builtin_memcpy(&high.v, &second, sizeof second);
+  }
+}
+
+/// Unit `unit` of lines [line, line + lines) that lie side by side: put(i, low, high) for every `step` of them as far as whole vectors may be read,
+/// high beginning step/2 after low. Returns how many were taken. What is read some rows later is fetched along.
+template <int step, class V, class T, class F>
+FRAMEGRAD_INLINE Index take_side_by_side(const Operand<T>& x, Index line, Index lines, Index unit, F&& put) {
+  constexpr int D = kUnitDepth<typename V::Scalar>, N = V::lanes;
+  const Index k = unit * D;
+  if (x.line_stride != 1 || k + D > x.depth) return 0;
+  const T* const p = x.data + line + k * x.k_stride;
+  const T* const later = k + D + kRowsAhead <= x.depth ? p + kRowsAhead * x.k_stride : p;
+  if (lines > x.lines - line) lines = x.lines - line;
+  Index i = 0;
+  for (; i + 2 * N <= lines; i += step) {
+#pragma GCC unroll 2
+    for (int d = 0; d < D; ++d)
+#pragma GCC unroll 4
+      for (int byte = 0; byte < step * int(sizeof(T)); byte += 64) __builtin_prefetch(reinterpret_cast<const char*>(later + i + d * x.k_stride) + byte, 0, 2);
+    V low, high;
+    side_by_side<step / 2>(p + i, x.k_stride, low, high, std::make_integer_sequence<int, D * N>{});
+    put(i, low, high);
+  }
+  return i;
+}
+
 }  // namespace detail
 
 /// Units [first, first + units) of the `lines` lines from `line` on, as slivers one behind the other.
@@ -146,8 +183,10 @@ struct PackSlivers {
     } else {  // unit by unit, so that memory is read in long runs
       for (Index u = 0; u < units; ++u) {
         const bool inside = (first + u) * kUnitDepth<U> < x.depth;
-        for (int d = 0; d < kUnitDepth<U>; ++d) detail::fetch_row(x, line, lines, (first + u) * kUnitDepth<U> + d, kRowsAhead);
-        for (Index i = 0; i < lines; i += N) {
+        Index i = detail::take_side_by_side<W, V>(x, line, lines, first + u, [&](Index at, const V& low, const V& high) FRAMEGRAD_LAMBDA {
+          detail::store_all(to + at * units + u * W, low), detail::store_all(to + at * units + u * W + N, high);
+        });
+        for (; i < lines; i += N) {
           const int count = inside ? lines_at(line + i) : 0;
           detail::store_all(to + i / W * W * units + u * W + i % W, count ? detail::across_lines<V>(x, first + u, line + i, count) : V(U(0)));
         }
@@ -199,8 +238,12 @@ struct PackPanels {
     constexpr int N = V::lanes, P = kPanel<B>;
     x.line_stride = 1;  // as it is
     for (Index u = 0; u < units; ++u) {
-      for (int d = 0; d < kUnitDepth<U>; ++d) detail::fetch_row(x, line, lines, (first + u) * kUnitDepth<U> + d, kRowsAhead);
-      for (Index i = 0; i < lines; i += P) {
+      Index i = 0;
+      if constexpr (P <= N) i = detail::take_side_by_side<2 * P, V>(x, line, lines, first + u, [&](Index at, const V& low, const V& high) FRAMEGRAD_LAMBDA {
+        U* const panel = to + at * (units + 1) + u * P;
+        detail::store_all(panel, low), detail::store_all(panel + (units + 1) * P, high);
+      });
+      for (; i < lines; i += P) {
         const Index left = x.lines - line - i;
         for (int j = 0; j < P && j < left; j += N)
           detail::store_all(to + i * (units + 1) + u * P + j, detail::across_lines<V>(x, first + u, line + i + j, left - j < N ? int(left - j) : N));
