@@ -42,10 +42,10 @@ void backward_by(const BackwardProblem<T>& p, double ns) {
   const Index query_blocks = p.query_blocks(Blocks<T, 64>::kQueries), key_blocks = p.key_blocks(Blocks<T, 64>::kKeys), n = p.sequences();
   const bool queries = p.dq.data, keys = p.dk.data || p.dv.data;
   if (queries && keys && p.whole_sequences(threads(), query_blocks * key_blocks)) {
-    return parallel_for(n, ns, [&](Range r) { On::template run<BackwardSequences<Blocks>>(r, p); });
+    return parallel_for(n, ns, [&](Range r) { On::template run<BackwardSequences<Blocks>>(r, p); }, 1, 16);  // few, and each takes milliseconds
   }
-  if (queries) parallel_for(n * query_blocks, ns / double(query_blocks), [&](Range r) { On::template run<BackwardQueries<Blocks>>(r, p); });
-  if (keys) parallel_for(n * key_blocks, ns / double(key_blocks), [&](Range r) { On::template run<BackwardKeys<Blocks>>(r, p); });
+  if (queries) parallel_for(n * query_blocks, ns / double(query_blocks), [&](Range r) { On::template run<BackwardQueries<Blocks>>(r, p); }, 1, 16);
+  if (keys) parallel_for(n * key_blocks, ns / double(key_blocks), [&](Range r) { On::template run<BackwardKeys<Blocks>>(r, p); }, 1, 16);
 }
 
 /// dq, dk, dv.
