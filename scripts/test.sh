@@ -54,7 +54,7 @@ if runs sanitize || runs sanitize-all; then
   }
   step "configure, sanitized" configure_sanitized
   known=$(ninja -C "$build/sanitized" -t targets all | sed -nE 's/^([a-z0-9_]+): phony$/\1/p')
-  ! runs sanitize-all || targets=($(grep -E '^ops_|_test$' <<<"$known"))
+  ! runs sanitize-all || targets=($(grep -E '^ops_|_test$' <<<"$known" | grep -v ^cmake_))
   targets=($(printf '%s\n' "${targets[@]}" | grep -Fxf <(echo "$known")))
   step "build, sanitized" ninja -C "$build/sanitized" -k 0 -j "$jobs" "${targets[@]}"
   # A request for more memory than there is must be refused by us, not end the program.

@@ -219,7 +219,7 @@ void convolve_in_units(const ConvGrid& whole, const T* source, Index source_pitc
 #if defined(__x86_64__)
       if (tiles) amx_end();
 #endif
-    });
+    }, 1, 16);
   });
 }
 
