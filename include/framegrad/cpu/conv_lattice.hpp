@@ -169,7 +169,7 @@ class ConvLattice {
 /// f(part) for parts of the grid whose copies, `bytes` a cell of each phase, stay below a limit, if lines are short enough.
 template <class F>
 void each_conv_part(const ConvGrid& grid, Index bytes, const F& f) {
-  constexpr Index kLimit = Index(64) << 20;
+  constexpr Index kLimit = Index(16) << 20;  // a processor's share of a third-level cache, and little beside the tensors
   if (grid.positions() == 0) return;
   const ConvLattice lattice(grid);
   int a = grid.images > 1 ? -1 : 0;
