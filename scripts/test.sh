@@ -47,7 +47,7 @@ fi
 if runs sanitize || runs sanitize-all; then
   # The ops whose kernels compute most addresses, what counts references, and what reads files of strangers. Without optimisation: at -O1 the
   # checks make a file of kernels compile for minutes.
-  targets=(ops_matmul ops_attention ops_conv ops_gather tensor_test autograd_test allocator_test einops_test npy_test safetensors_test)
+  targets=(ops_matmul ops_attention ops_conv ops_gather cpu_simd_test tensor_test autograd_test allocator_test einops_test npy_test safetensors_test)
   configure_sanitized() {
     configure "$build/sanitized" -DFRAMEGRAD_SANITIZE=address,undefined -DFRAMEGRAD_COMPILED=OFF -DFRAMEGRAD_CUDA=OFF -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-g1 \
       -DFRAMEGRAD_BENCH=OFF -DFRAMEGRAD_EXAMPLES=OFF -DFRAMEGRAD_CLI=OFF

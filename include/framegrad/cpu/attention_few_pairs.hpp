@@ -122,7 +122,7 @@ class RowPairProducts {
     using V = Vec<float, 64>;
     using P = Vec<Pair, 64>;
     typename V::Native sum[kRows][N] = {};
-    const Pair *left = a.data, *left4 = a.data + 4 * a.stride;
+    const Pair* left[2] = {a.data, a.data + 4 * a.stride};
     const Index stride = a.stride, stride3 = 3 * stride;
     while (depth > 0) {
       const auto lines = ahead->take(depth);
@@ -135,12 +135,12 @@ class RowPairProducts {
         for (int v = 0; v < N; ++v) right[v] = detail::load_all<P>(rows + v * kLanes).v;
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) {
-          const auto x = P(scores == Scores::of_lanes ? left[r] : (r < 4 ? left : left4)[r % 4 == 3 ? stride3 : r % 4 * stride]).v;
+          const auto x = P(scores == Scores::of_lanes ? left[0][r] : left[r / 4][r % 4 == 3 ? stride3 : r % 4 * stride]).v;
 #pragma GCC unroll 3
           for (int v = 0; v < N; ++v) __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum[r][v]) : "v"(x), "v"(right[v]));
         }
-        if constexpr (scores == Scores::of_lanes) left += stride;
-        else ++left, ++left4;
+        if constexpr (scores == Scores::of_lanes) left[0] += stride;
+        else ++left[0], ++left[1];
       }
     }
 #pragma GCC unroll 3

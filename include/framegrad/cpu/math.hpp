@@ -84,8 +84,8 @@ FRAMEGRAD_INLINE Vec<float, 64> exp_by_table(const Vec<float, 64>& x) {
   constexpr float kRound16 = 0x1.8p19f;  // kRound for sixteenths
   const V shifted = fma(x, V(1.44269504f), V(kRound16));
   const V n = shifted - V(kRound16);
-  V r = fma(n, V(-0.693145751953125f), x);
-  r = bounded(fma(n, V(-1.4286068203094173e-6f), r), V(0x1p-5f));  // where x is infinite or huge, n alone decides
+  V r = fma(n, V(-0.693115234375f), x);  // ln2 in parts, the first of 12 bits: the product is exact, with and without FMA
+  r = bounded(fma(n, V(-3.1946184945e-5f), r), V(0x1p-5f));  // where x is infinite or huge, n alone decides
   const V t = look_up(kRoot, shifted);
   const V p = fma(r * r, fma(r, V(1.666666667e-01f), V(5.000161e-01f)), r + look_up(kRootRest, shifted));
   return times_power_of_two(fma(t, p, t), n);
@@ -215,7 +215,8 @@ FRAMEGRAD_INLINE Vec<float, B> log(const Vec<float, B>& v) {
   using I = Vec<std::int32_t, B>;
   const auto subnormal = v < V(0x1p-126f);
   const V x = select(subnormal, v * V(0x1p23f), v);
-  const I u = bits_as<std::int32_t>(x) - I(0x3f3504f3);  // √½: what stands above it is the exponent, rounded
+  using U = Vec<std::uint32_t, B>;
+  const I u = bits_as<std::int32_t>(bits_as<std::uint32_t>(x) - U(0x3f3504f3u));  // √½: what stands above it is the exponent, rounded
   const V n = convert<float>(u >> 23) - select(subnormal, V(23), V(0));
   const V f = bits_as<float>((u & I(0x7fffff)) + I(0x3f3504f3)) - V(1);
   const V f2 = f * f;
