@@ -25,10 +25,11 @@ inline std::string shared_data() {
   return kSource + "/../shared/data";
 }
 
+template <class Scalar = float>
 struct Taef2Codec {
   Params encoder_params, decoder_params;
-  Taef2Encoder<float> encoder{encoder_params};
-  Taef2Decoder<float> decoder{decoder_params};
+  Taef2Encoder<Scalar> encoder{encoder_params};
+  Taef2Decoder<Scalar> decoder{decoder_params};
   explicit Taef2Codec(Device device = kCpu) {
     load_params(encoder_params, kSource + "/assets/taef2_encoder.safetensors");
     load_params(decoder_params, kSource + "/assets/taef2_decoder.safetensors");
@@ -36,18 +37,20 @@ struct Taef2Codec {
   }
 };
 
+inline Tensor<double> in_double(const AnyTensor& a) {
+  return Tensor<double>(row_major_copy(converted(to(a.detach(), kCpu), Dtype::f64)));
+}
 inline double largest_difference(const AnyTensor& a, const AnyTensor& b) {
   if (!(a.sizes() == b.sizes())) return INFINITY;
-  const AnyTensor x = row_major_copy(to(a.detach(), kCpu)), y = row_major_copy(to(b, kCpu));
-  const auto *p = static_cast<const float*>(x.raw()), *q = static_cast<const float*>(y.raw());
+  const auto x = in_double(a), y = in_double(b);
   double m = 0;
-  for (Index i = 0; i < x.count(); ++i) m = std::max(m, std::isnan(p[i]) ? INFINITY : double(std::abs(p[i] - q[i])));
+  for (Index i = 0; i < x.count(); ++i) m = std::max(m, std::isnan(x.data()[i]) ? INFINITY : std::abs(x.data()[i] - y.data()[i]));
   return m;
 }
 inline double norm(const AnyTensor& a) {
-  const AnyTensor x = row_major_copy(to(a, kCpu));
+  const auto x = in_double(a);
   double s = 0;
-  for (Index i = 0; i < x.count(); ++i) s += double(static_cast<const float*>(x.raw())[i]) * double(static_cast<const float*>(x.raw())[i]);
+  for (Index i = 0; i < x.count(); ++i) s += x.data()[i] * x.data()[i];
   return std::sqrt(s);
 }
 
@@ -61,10 +64,11 @@ class Taef2Data : public ::testing::Test {
   std::optional<Safetensors> expected;
 };
 
-// The loss is the mean squared error of a 64×64 crop's reconstruction.
-inline void expect_taef2_loss_and_gradients(const Safetensors& expected, Device device) {
-  const Taef2Codec codec(device);
-  const auto image = variable(to(Tensor<float, 4>(row_major_copy(expected.tensor("grad.image_64"))), device));
+// The loss is the mean squared error of a 64×64 crop's reconstruction. `tolerance`: of gradients, relative.
+template <class Scalar>
+void expect_taef2_loss_and_gradients(const Safetensors& expected, Device device, double tolerance) {
+  const Taef2Codec<Scalar> codec(device);
+  const auto image = variable(to(Tensor<Scalar, 4>(converted(expected.tensor("grad.image_64"), dtype_of<Scalar>)), device));
   const auto latent = codec.encoder(image);
   EXPECT_LE(largest_difference(latent, expected.tensor("grad.latent_64")), 1e-4);
   const auto loss = mse(codec.decoder(latent), image.detach());  // the target is a constant
@@ -75,15 +79,15 @@ inline void expect_taef2_loss_and_gradients(const Safetensors& expected, Device 
     const auto dot = name.find('.');
     return (name.substr(0, dot) == "encoder" ? codec.encoder_params : codec.decoder_params).find(name.substr(dot + 1));
   };
-  // f32 through 40 layers: relative to the L2 norm of the whole gradient.
-  EXPECT_LE(largest_difference(grad(image), expected.tensor("grad.d_image_64")), 1e-4 * norm(expected.tensor("grad.d_image_64")));
+  // Through 40 layers: relative to the L2 norm of the whole gradient.
+  EXPECT_LE(largest_difference(grad(image), expected.tensor("grad.d_image_64")), tolerance * norm(expected.tensor("grad.d_image_64")));
   int compared = 0;
   for (const auto& e : expected.entries()) {
     if (!e.name.starts_with("grad.encoder") && !e.name.starts_with("grad.decoder")) continue;
     const auto s = slot(e.name.substr(5));
     ASSERT_TRUE(s) << e.name;
     const AnyTensor wanted = expected.tensor(e.name);
-    EXPECT_LE(largest_difference(grad(s->value), wanted), 1e-4 * norm(wanted)) << e.name;
+    EXPECT_LE(largest_difference(grad(s->value), wanted), tolerance * norm(wanted)) << e.name;
     ++compared;
   }
   EXPECT_EQ(compared, 13);
@@ -94,7 +98,7 @@ inline void expect_taef2_loss_and_gradients(const Safetensors& expected, Device 
     const auto s = slot(name);
     ASSERT_TRUE(s) << name;
     ASSERT_TRUE(grad(s->value).defined()) << name;
-    EXPECT_NEAR(norm(grad(s->value)), value.get<double>(), 1e-4 * value.get<double>()) << name;
+    EXPECT_NEAR(norm(grad(s->value)), value.template get<double>(), tolerance * value.template get<double>()) << name;
   }
 }
 
