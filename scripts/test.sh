@@ -45,7 +45,7 @@ if runs tests; then
 fi
 
 if runs sanitize || runs sanitize-all; then
-  # The ops whose kernels compute most addresses, what counts references, and what reads files of strangers. Without optimisation: at -O1 the
+  # The ops whose kernels compute most addresses, vectors' arithmetic, what counts references, and what reads files of strangers. Without optimisation: at -O1 the
   # checks make a file of kernels compile for minutes.
   targets=(ops_matmul ops_attention ops_conv ops_gather cpu_simd_test tensor_test autograd_test allocator_test einops_test npy_test safetensors_test)
   configure_sanitized() {
